@@ -1,0 +1,39 @@
+# dbopt: build with the server's own PGXS.  make && make install && make installcheck
+#   PG_CONFIG=/path/to/pg_config   chooses the server
+#   WERROR=                        drops -Werror (packagers with newer compilers)
+PG_CONFIG ?= pg_config
+WERROR ?= -Werror
+
+EXTENSION   = dbopt
+VERSION     = 1.0
+MODULE_big  = dbopt
+# One list: every source below src/, one folder deep. CMakeLists.txt reads the same pattern.
+SOURCES     = $(sort $(wildcard src/*.cpp src/*/*.cpp))
+OBJS        = $(SOURCES:.cpp=.o)
+# The rooms' SQL objects, in the order in which they may depend on each other.
+ROOMS       = pg scheduler capture partition matview advisor bloat maintenance monitor pool cache \
+              toolkit overview
+ROOM_SQL    = src/install.sql $(wildcard $(ROOMS:%=src/%/install.sql))
+DATA        = $(wildcard updates/dbopt--*--*.sql)
+DATA_built  = dbopt--$(VERSION).sql
+REGRESS     = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
+REGRESS_OPTS = --load-extension=dbopt
+EXTRA_CLEAN = $(OBJS:.o=.d)
+
+SERVER_INCLUDE := $(shell $(PG_CONFIG) --includedir-server)
+PG_CXXFLAGS = -std=c++20 -O2 -g -Isrc -isystem $(SERVER_INCLUDE) -Wall -Wextra -Wshadow $(WERROR) \
+              -fvisibility=hidden -fvisibility-inlines-hidden -fno-semantic-interposition \
+              -DPGDLLEXPORT='__attribute__((visibility("default")))' -MMD -MP
+SHLIB_LINK  = -lstdc++ -lpq -Wl,--version-script=exports.map
+PG_CPPFLAGS = -I$(shell $(PG_CONFIG) --includedir)
+override with_llvm = no
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+-include $(OBJS:.o=.d)
+
+# A room's SQL lives beside its C++; the extension script is their concatenation.
+dbopt--$(VERSION).sql: $(ROOM_SQL) Makefile
+	@{ echo '\echo Use "CREATE EXTENSION dbopt" to load this file. \quit'; \
+	   for f in $(ROOM_SQL); do echo; echo "-- $$f"; cat $$f; done; } > $@
+all: dbopt--$(VERSION).sql

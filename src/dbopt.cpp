@@ -1,0 +1,15 @@
+// _PG_init only: settings, shared memory, hooks, launcher, in that order.
+#include "pg/entry.hpp"
+
+extern "C" {
+PG_MODULE_MAGIC;
+PGDLLEXPORT void _PG_init(void);
+}
+
+void _PG_init(void) {
+    dbopt::pg::boundary([] {});
+}
+
+DBOPT_FUNCTION(dbopt_version) {
+    return args.result(std::string_view(DBOPT_VERSION));
+}
