@@ -1,0 +1,50 @@
+// Every difference between PostgreSQL 15, 16, 17 and 18 that C++ code meets, one inline function each.
+// Version tests stand here (or in another file below src/pg/), nowhere else.
+#pragma once
+#include "pg/server.hpp"
+
+namespace dbopt::pg::compat {
+
+inline bool owns_relation(Oid relation, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    return object_ownercheck(RelationRelationId, relation, role);
+#else
+    return pg_class_ownercheck(relation, role);
+#endif
+}
+
+inline bool owns_database(Oid database, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    return object_ownercheck(DatabaseRelationId, database, role);
+#else
+    return pg_database_ownercheck(database, role);
+#endif
+}
+
+inline bool may_create_in(Oid schema, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    return object_aclcheck(NamespaceRelationId, schema, role, ACL_CREATE) == ACLCHECK_OK;
+#else
+    return pg_namespace_aclcheck(schema, role, ACL_CREATE) == ACLCHECK_OK;
+#endif
+}
+
+// Owner, or on 17+ a holder of MAINTAIN on the relation (or a member of pg_maintain).
+inline bool may_maintain(Oid relation, Oid role) {
+#if PG_VERSION_NUM >= 170000
+    return owns_relation(relation, role) ||
+           pg_class_aclcheck(relation, role, ACL_MAINTAIN) == ACLCHECK_OK;
+#else
+    return owns_relation(relation, role);
+#endif
+}
+
+inline bool portal_run_to_end(Portal portal, DestReceiver *receiver, QueryCompletion *completion) {
+#if PG_VERSION_NUM >= 180000
+    return PortalRun(portal, FETCH_ALL, true, receiver, receiver, completion);
+#else
+    return PortalRun(portal, FETCH_ALL, true, true, receiver, receiver, completion);
+#endif
+}
+
+} // namespace dbopt::pg::compat

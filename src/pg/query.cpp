@@ -1,0 +1,120 @@
+#include "pg/query.hpp"
+#include "pg/memory.hpp"
+
+namespace dbopt::pg {
+
+bool row::null(int column) const { return heap_attisnull(tuple_, column + 1, desc_); }
+
+Datum row::datum(int column) const {
+    bool null = false;
+    return heap_getattr(tuple_, column + 1, desc_, &null);
+}
+
+Datum row::required(int column) const {
+    if (column >= desc_->natts)
+        raise({.code = ERRCODE_INTERNAL_ERROR,
+               .message = "query result has no column " + std::to_string(column)});
+    if (null(column))
+        raise({.code = ERRCODE_NULL_VALUE_NOT_ALLOWED,
+               .message = std::string("column \"") + NameStr(TupleDescAttr(desc_, column)->attname) +
+                          "\" of a query result is NULL"});
+    return datum(column);
+}
+
+result::~result() {
+    if (home_ != nullptr)
+        MemoryContextDelete(home_);
+}
+
+namespace {
+
+struct converted {
+    std::vector<Oid> types;
+    std::vector<Datum> datums;
+    std::string nulls; // 'n' or ' ', as SPI wants them
+};
+
+converted convert(const std::vector<value> &parameters, const std::vector<Oid> *types) {
+    converted c;
+    for (size_t i = 0; i < parameters.size(); ++i) {
+        c.types.push_back(types != nullptr ? (*types)[i] : parameter_type(parameters[i]));
+        c.nulls.push_back(parameters[i].is_null() ? 'n' : ' ');
+        c.datums.push_back(parameters[i].is_null() ? Datum{0} : to_datum(parameters[i], c.types[i]));
+    }
+    return c;
+}
+
+struct outcome {
+    MemoryContext home;
+    SPITupleTable *table;
+    uint64_t processed;
+};
+
+// Runs under the guard, owns nothing. The tuple table is a child context of the SPI procedure;
+// moved below the caller's context it survives SPI_finish without a copy.
+template <class Run> outcome run_spi(Run &&run) {
+    return call([&] {
+        MemoryContext caller = CurrentMemoryContext;
+        if (SPI_connect() != SPI_OK_CONNECT)
+            elog(ERROR, "SPI_connect failed");
+        const int code = run();
+        if (code < 0)
+            elog(ERROR, "statement not possible here: %s", SPI_result_code_string(code));
+        outcome o{nullptr, SPI_tuptable, SPI_processed};
+        if (o.table != nullptr) {
+            o.home = o.table->tuptabcxt;
+            MemoryContextSetParent(o.home, caller);
+        }
+        SPI_finish();
+        MemoryContextSwitchTo(caller);
+        return o;
+    });
+}
+
+} // namespace
+
+result query(std::string_view sql, const std::vector<value> &parameters, int64_t limit) {
+    const std::string text(sql);
+    scratch space("dbopt query parameters");
+    const converted c = convert(parameters, nullptr);
+    MemoryContext inner = MemoryContextSwitchTo(MemoryContextGetParent(space.context()));
+    const outcome o = run_spi([&] {
+        return SPI_execute_with_args(text.c_str(), static_cast<int>(c.types.size()),
+                                     const_cast<Oid *>(c.types.data()),
+                                     const_cast<Datum *>(c.datums.data()), c.nulls.c_str(), false,
+                                     limit);
+    });
+    MemoryContextSwitchTo(inner);
+    return {o.home, o.table, o.processed};
+}
+
+int64_t execute(std::string_view sql, const std::vector<value> &parameters) {
+    return static_cast<int64_t>(query(sql, parameters).processed());
+}
+
+statement::statement(std::string_view sql, std::vector<Oid> types) : types_(std::move(types)) {
+    const std::string text(sql);
+    plan_ = call([&] {
+        if (SPI_connect() != SPI_OK_CONNECT)
+            elog(ERROR, "SPI_connect failed");
+        SPIPlanPtr p = SPI_prepare(text.c_str(), static_cast<int>(types_.size()), types_.data());
+        if (p == nullptr || SPI_keepplan(p) != 0)
+            elog(ERROR, "cannot prepare: %s", SPI_result_code_string(SPI_result));
+        SPI_finish();
+        return p;
+    });
+}
+
+result statement::run(const std::vector<value> &parameters, int64_t limit) const {
+    scratch space("dbopt query parameters");
+    const converted c = convert(parameters, &types_);
+    MemoryContext inner = MemoryContextSwitchTo(MemoryContextGetParent(space.context()));
+    const outcome o = run_spi([&] {
+        return SPI_execute_plan(plan_, const_cast<Datum *>(c.datums.data()), c.nulls.c_str(), false,
+                                limit);
+    });
+    MemoryContextSwitchTo(inner);
+    return {o.home, o.table, o.processed};
+}
+
+} // namespace dbopt::pg

@@ -1,0 +1,97 @@
+#include "pg/toplevel.hpp"
+#include "pg/compat.hpp"
+#include "pg/memory.hpp"
+
+namespace dbopt::pg {
+
+int count_statements(const std::string &sql) {
+    return call([&] { return list_length(raw_parser(sql.c_str(), RAW_PARSE_DEFAULT)); });
+}
+
+namespace {
+
+// Everything between StartTransactionCommand and CommitTransactionCommand, under one guard.
+void execute(const char *sql, MemoryContext space, QueryCompletion *completion) {
+    StartTransactionCommand();
+    MemoryContextSwitchTo(space);
+    List *statements = pg_parse_query(sql);
+    if (list_length(statements) != 1)
+        ereport(ERROR,
+                (errcode(ERRCODE_SYNTAX_ERROR),
+                 errmsg("a job's command is exactly one SQL statement, this text has %d",
+                        list_length(statements)),
+                 errhint("Put several statements into a procedure or a DO block, or add several jobs.")));
+    RawStmt *raw = linitial_node(RawStmt, statements);
+    const CommandTag tag = CreateCommandTag(raw->stmt);
+    if (IsA(raw->stmt, TransactionStmt))
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("transaction control is not possible as a command of its own"),
+                        errhint("Use CALL of a procedure that commits.")));
+    const bool needs_snapshot = analyze_requires_snapshot(raw);
+    if (needs_snapshot)
+        PushActiveSnapshot(GetTransactionSnapshot());
+    List *queries = pg_analyze_and_rewrite_fixedparams(raw, sql, nullptr, 0, nullptr);
+    List *plans = pg_plan_queries(queries, sql, CURSOR_OPT_PARALLEL_OK, nullptr);
+    if (needs_snapshot)
+        PopActiveSnapshot();
+    CHECK_FOR_INTERRUPTS();
+
+    Portal portal = CreatePortal("", true, true);
+    portal->visible = false;
+    PortalDefineQuery(portal, nullptr, sql, tag, plans, nullptr);
+    PortalStart(portal, nullptr, 0, InvalidSnapshot);
+    int16 format = 0;
+    PortalSetResultFormat(portal, 1, &format);
+    (void)compat::portal_run_to_end(portal, None_Receiver, completion);
+    PortalDrop(portal, false);
+    CommitTransactionCommand();
+}
+
+void recover() {
+    quietly([] {
+        disable_all_timeouts(false);
+        QueryCancelPending = false;
+        PortalErrorCleanup();
+        AbortOutOfAnyTransaction();
+    });
+}
+
+} // namespace
+
+toplevel_outcome run_toplevel(const std::string &sql, int64_t max_runtime_ms) {
+    // VACUUM and its kind commit inside: the plan must live longer than their transactions.
+    MemoryContext before = CurrentMemoryContext;
+    context_resource space("dbopt statement", TopMemoryContext);
+    QueryCompletion completion;
+    InitializeQueryCompletion(&completion);
+    std::optional<error> failure;
+    try {
+        call([&] {
+            SetCurrentStatementStartTimestamp();
+            pgstat_report_activity(STATE_RUNNING, sql.c_str());
+            if (max_runtime_ms > 0)
+                enable_timeout_after(STATEMENT_TIMEOUT, static_cast<int>(std::min<int64_t>(
+                                                            max_runtime_ms, INT_MAX)));
+            execute(sql.c_str(), space.context(), &completion);
+            if (max_runtime_ms > 0)
+                disable_timeout(STATEMENT_TIMEOUT, false);
+        });
+    } catch (error &e) {
+        failure.emplace(std::move(e));
+    }
+    if (failure)
+        recover();
+    MemoryContextSwitchTo(before);
+    quietly([] {
+        pgstat_report_stat(true);
+        pgstat_report_activity(STATE_IDLE, nullptr);
+    });
+    if (failure)
+        throw std::move(*failure);
+    toplevel_outcome out;
+    out.rows = completion.nprocessed;
+    out.tag = GetCommandTagName(completion.commandTag);
+    return out;
+}
+
+} // namespace dbopt::pg

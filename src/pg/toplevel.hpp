@@ -1,0 +1,22 @@
+// One SQL statement at top level in a background worker: VACUUM, CREATE INDEX CONCURRENTLY, DETACH
+// CONCURRENTLY and CALL with COMMIT work here, without a loopback connection.
+// Source of the idea: exec_simple_query (src/backend/tcop/postgres.c) and pg_cron's worker mode.
+#pragma once
+#include "pg/error.hpp"
+
+namespace dbopt::pg {
+
+struct toplevel_outcome {
+    std::string tag; // command tag with its count, e.g. "DELETE 3"
+    uint64_t rows = 0;
+};
+
+// Runs exactly one statement in its own transaction(s), as the connected user. No transaction may
+// be open. max_runtime_ms 0: no limit. On error everything is rolled back as far as PostgreSQL can,
+// and pg::error is thrown with no transaction open.
+toplevel_outcome run_toplevel(const std::string &sql, int64_t max_runtime_ms = 0);
+
+// Number of statements in the text; raises the parser's error with its position.
+int count_statements(const std::string &sql);
+
+} // namespace dbopt::pg
