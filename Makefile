@@ -5,7 +5,7 @@ PG_CONFIG ?= pg_config
 WERROR ?= -Werror
 
 EXTENSION   = dbopt
-VERSION     = 1.0
+EXT_VERSION = 1.0
 MODULE_big  = dbopt
 # One list: every source below src/, one folder deep. CMakeLists.txt reads the same pattern.
 SOURCES     = $(sort $(wildcard src/*.cpp src/*/*.cpp))
@@ -15,7 +15,7 @@ ROOMS       = pg scheduler capture partition matview advisor bloat maintenance m
               toolkit overview
 ROOM_SQL    = src/install.sql $(wildcard $(ROOMS:%=src/%/install.sql))
 DATA        = $(wildcard updates/dbopt--*--*.sql)
-DATA_built  = dbopt--$(VERSION).sql
+DATA_built  = dbopt--$(EXT_VERSION).sql
 REGRESS     = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
 REGRESS_OPTS = --load-extension=dbopt
 EXTRA_CLEAN = $(OBJS:.o=.d)
@@ -33,7 +33,7 @@ include $(PGXS)
 -include $(OBJS:.o=.d)
 
 # A room's SQL lives beside its C++; the extension script is their concatenation.
-dbopt--$(VERSION).sql: $(ROOM_SQL) Makefile
+dbopt--$(EXT_VERSION).sql: $(ROOM_SQL) Makefile
 	@{ echo '\echo Use "CREATE EXTENSION dbopt" to load this file. \quit'; \
 	   for f in $(ROOM_SQL); do echo; echo "-- $$f"; cat $$f; done; } > $@
-all: dbopt--$(VERSION).sql
+all: dbopt--$(EXT_VERSION).sql
