@@ -34,6 +34,6 @@ include $(PGXS)
 
 # A room's SQL lives beside its C++; the extension script is their concatenation.
 dbopt--$(EXT_VERSION).sql: $(ROOM_SQL) Makefile
-	@{ echo '\echo Use "CREATE EXTENSION dbopt" to load this file. \quit'; \
+	@{ printf '%s\n' '\echo Use "CREATE EXTENSION dbopt" to load this file. \quit'; \
 	   for f in $(ROOM_SQL); do echo; echo "-- $$f"; cat $$f; done; } > $@
 all: dbopt--$(EXT_VERSION).sql
