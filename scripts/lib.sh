@@ -90,6 +90,7 @@ need_packages() {
 work_dir() {
     WORK=$(mktemp -d "/tmp/dbopt-$1.XXXXXX") || die "no temporary folder"
     chmod 755 "$WORK"
+    export CCACHE_BASEDIR=$WORK
     trap cleanup EXIT
     trap 'exit 130' INT TERM HUP
 }
