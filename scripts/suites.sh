@@ -9,7 +9,7 @@ has() { [ -n "$(files_of "$@")" ]; }
 
 # Counts TAP on standard input. A file that dies or plans wrong counts as one failure at least.
 count_tap() {
-    awk '/^not ok/ && !/# TODO/ { f++; next } /^(ok|not ok)/ { p++ }
+    awk '/^not ok +[0-9]/ && !/# TODO/ { f++; next } /^ok +[0-9]/ { p++ }
          /Non-zero (wait|exit) status|Parse errors:/ { broken++ }
          END { if (broken && !f) f = broken; print p + 0, f + 0 }'
 }
