@@ -84,14 +84,18 @@ void pending::raise() const {
 }
 
 void pending::warn() const noexcept {
-    // A WARNING cannot jump; only out-of-memory inside elog could, and that is FATAL anyway.
-    if (data != nullptr) {
-        ereport(WARNING, (errcode(data->sqlerrcode),
-                          errmsg("dbopt: clean-up failed: %s", data->message ? data->message : "")));
-        MemoryContextDelete(context);
-    } else {
-        ereport(WARNING, (errcode(code), errmsg("dbopt: clean-up failed: %s", text)));
+    // Reporting a WARNING looks at interrupts at its end; quietly holds them. What is left that
+    // could jump is memory running out inside elog itself: then the warning is lost, not the server.
+    const int state = data != nullptr ? data->sqlerrcode : code;
+    const char *message = data == nullptr ? text : data->message != nullptr ? data->message : "";
+    try {
+        guarded([&] {
+            ereport(WARNING, (errcode(state), errmsg("dbopt: clean-up failed: %s", message)));
+        });
+    } catch (...) {
     }
+    if (context != nullptr)
+        MemoryContextDelete(context);
 }
 
 } // namespace detail

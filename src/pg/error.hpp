@@ -60,20 +60,28 @@ struct pending {
     void warn() const noexcept;
 };
 
+// Puts the server's jump target back on every way out: a C++ exception may leave a guard, too, when
+// guards are nested. It stands outside of the jump's reach, so no destructor is skipped.
+struct exception_stack_scope {
+    sigjmp_buf *stack = PG_exception_stack;
+    ErrorContextCallback *callbacks = error_context_stack;
+    void restore() const noexcept {
+        PG_exception_stack = stack;
+        error_context_stack = callbacks;
+    }
+    ~exception_stack_scope() { restore(); }
+};
+
 // The guard proper, without allocation and without saving the signal mask (as PG_TRY does).
 template <class F> inline void guarded(F &&f) {
     MemoryContext caller = CurrentMemoryContext;
-    sigjmp_buf *saved_stack = PG_exception_stack;
-    ErrorContextCallback *saved_callbacks = error_context_stack;
+    const exception_stack_scope scope;
     sigjmp_buf here;
     if (sigsetjmp(here, 0) == 0) {
         PG_exception_stack = &here;
         f();
-        PG_exception_stack = saved_stack;
-        error_context_stack = saved_callbacks;
     } else {
-        PG_exception_stack = saved_stack;
-        error_context_stack = saved_callbacks;
+        scope.restore();
         throw_current_error(caller);
     }
 }
@@ -130,12 +138,19 @@ template <class F> inline auto boundary(F &&f) {
     }
 }
 
-// For destructors and clean-up: what fails becomes a WARNING in the log, and life goes on.
+// For destructors and clean-up: what fails becomes a WARNING in the log, and life goes on. A cancel or
+// a shutdown that arrives meanwhile waits until f is through: swallowing it would lose it. An error
+// zeroes the server's hold count, so the count is put back, never decremented.
 template <class F> inline void quietly(F &&f) noexcept {
     detail::pending p;
+    const uint32 held = InterruptHoldoffCount;
     auto body = [&] { call(f); };
-    if (!detail::contained(body, p))
+    InterruptHoldoffCount = held + 1;
+    const bool clean = detail::contained(body, p);
+    InterruptHoldoffCount = held + 1;
+    if (!clean)
         p.warn();
+    InterruptHoldoffCount = held;
 }
 
 // ---- raising our own errors ----

@@ -11,9 +11,10 @@ struct header {
 
 void *context_allocate(MemoryContext context, size_t bytes, size_t alignment) {
     const size_t room = bytes + alignment + sizeof(header);
-    void *start = room < bytes ? nullptr
-                               : MemoryContextAllocExtended(context, room,
-                                                            MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
+    // Past the server's own limit palloc raises in spite of NO_OOM: a jump over C++ frames.
+    void *start = room < bytes || room > MaxAllocHugeSize
+                      ? nullptr
+                      : MemoryContextAllocExtended(context, room, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
     if (start == nullptr)
         throw std::bad_alloc();
     auto address = reinterpret_cast<uintptr_t>(start) + sizeof(header);

@@ -51,7 +51,8 @@ struct outcome {
 };
 
 // Runs under the guard, owns nothing. The tuple table is a child context of the SPI procedure;
-// moved below the caller's context it survives SPI_finish without a copy.
+// moved below TopMemoryContext it survives SPI_finish without a copy, and a worker's commit, too: it
+// dies with the pg::result, whose destructor always runs.
 template <class Run> outcome run_spi(Run &&run) {
     return call([&] {
         MemoryContext caller = CurrentMemoryContext;
@@ -63,7 +64,7 @@ template <class Run> outcome run_spi(Run &&run) {
         outcome o{nullptr, SPI_tuptable, SPI_processed};
         if (o.table != nullptr) {
             o.home = o.table->tuptabcxt;
-            MemoryContextSetParent(o.home, caller);
+            MemoryContextSetParent(o.home, TopMemoryContext);
         }
         SPI_finish();
         MemoryContextSwitchTo(caller);
