@@ -1,0 +1,75 @@
+// Bloat, measured: how much of a table or index is dead, free or would be given back by a rewrite.
+//
+// Sampling reads a few hundred random pages and says how far off it may be (95 % intervals); exact
+// reads every page once. Neither runs user-defined code, waits for a lock longer than lock_wait_ms,
+// or pushes pages out of the cache. What cannot be measured is reported with a reason, not raised.
+#pragma once
+#include "pg/relation.hpp"
+
+namespace dbopt::bloat {
+
+enum class method { sample, exact };
+// "sample" or "exact"; anything else raises 22023.
+method parse_method(std::string_view name);
+
+struct options {
+    method how = method::sample;
+    double max_error = 0.5;     // half-width of the intervals that is good enough, per cent of the size
+    int64_t lock_wait_ms = 200;
+    uint64_t seed = 0;          // 0: a different sample each time
+};
+
+// An amount of bytes and how far off it may be.
+struct amount {
+    double bytes = 0;
+    double half_width = 0;
+    amount &operator+=(const amount &o); // independent errors add in squares
+};
+
+struct heap_result {
+    uint64_t pages = 0, sampled = 0;
+    amount live, dead, free, reclaimable;
+    double held = 0;         // part of dead: still visible to some transaction, VACUUM keeps it
+    double running = 0;      // part of live: written by transactions that are running
+    double live_rows = 0;
+    double root_entries = 0; // entries that a rebuilt index would have
+    std::string skipped;     // why it was not measured; empty when it was
+    heap_result &operator+=(const heap_result &o);
+};
+
+struct table_result {
+    heap_result heap;  // main storage, or the sum over the leaves of a partition tree
+    heap_result toast;
+    int64_t leaves = 1;
+    std::string detail;
+    amount reclaimable() const;
+    double bytes() const { return 8192.0 * static_cast<double>(heap.pages + toast.pages); }
+};
+
+heap_result measure_heap(Oid relation, const options &o);
+table_result measure_table(Oid relation, const options &o);
+
+struct index_result {
+    std::string access_method;
+    uint64_t pages = 0, sampled = 0;
+    double density = 0;       // per cent of the leaf pages' room that is used
+    amount rebuilt;           // size after REINDEX
+    std::string skipped;
+    amount reclaimable() const;
+};
+
+index_result measure_index(Oid index, const options &o);
+
+// Who may look: owner, holders of MAINTAIN, members of pg_monitor. Raises 42501 otherwise.
+void require_reader(Oid relation);
+
+// One relation of a collection round.
+struct collected {
+    Oid relation;
+    std::string kind; // "table" or "index"
+    double reclaimable = 0, percent = 0;
+    std::string status, detail;
+};
+std::vector<collected> collect(int64_t max_milliseconds);
+
+} // namespace dbopt::bloat

@@ -1,0 +1,81 @@
+#include "bloat/bloat.hpp"
+#include "pg/entry.hpp"
+#include <cmath>
+#include <cstdio>
+
+namespace bloat = dbopt::bloat;
+namespace pg = dbopt::pg;
+
+namespace {
+
+double percent(double part, double whole) {
+    return whole > 0 ? std::clamp(100.0 * part / whole, 0.0, 100.0) : 0;
+}
+double round2(double x) { return std::round(x * 100) / 100; }
+
+struct interval_pct {
+    double at, low, high;
+};
+// Measured exactly: the interval is the value. Shares of a whole stay between 0 and 100.
+interval_pct in_percent(const bloat::amount &a, double whole) {
+    return {round2(percent(a.bytes, whole)), round2(percent(a.bytes - a.half_width, whole)),
+            round2(percent(a.bytes + a.half_width, whole))};
+}
+
+bloat::options options_from(const pg::arguments &args) {
+    bloat::options o;
+    o.how = bloat::parse_method(args.get<std::string>(1));
+    o.max_error = args.get<double>(2);
+    if (!(o.max_error > 0 && o.max_error <= 50))
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
+                   .message = "max_error must be above 0 and at most 50 per cent"});
+    o.seed = static_cast<uint64_t>(args.get_or<int64_t>(3, 0));
+    return o;
+}
+
+double since(pg::timestamptz start) {
+    return static_cast<double>(pg::clock().us - start.us) / 1000.0;
+}
+
+} // namespace
+
+DBOPT_FUNCTION(dbopt_table_bloat) {
+    const Oid relation = args.get<Oid>(0);
+    const bloat::options o = options_from(args);
+    bloat::require_reader(relation);
+    const pg::timestamptz start = pg::clock();
+    const bloat::table_result t = bloat::measure_table(relation, o);
+    const std::string name = o.how == bloat::method::exact ? "exact" : "sample";
+    const double toast_bytes = 8192.0 * static_cast<double>(t.toast.pages);
+    if (!t.heap.skipped.empty())
+        return args.record({relation, name, 0, 0, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {},
+                            since(start), {}, {}, {}, {}, "skipped", t.heap.skipped});
+    const double whole = 8192.0 * static_cast<double>(t.heap.pages);
+    const interval_pct dead = in_percent(t.heap.dead, whole), free = in_percent(t.heap.free, whole),
+                       gain = in_percent(t.reclaimable(), t.bytes());
+    return args.record(
+        {relation, name, t.heap.pages, t.heap.sampled, round2(percent(t.heap.live.bytes, whole)),
+         dead.at, dead.low, dead.high, free.at, free.low, free.high,
+         static_cast<int64_t>(std::max(0.0, t.reclaimable().bytes)), gain.at, gain.low, gain.high,
+         since(start), round2(percent(t.heap.held, whole)), round2(percent(t.heap.running, whole)),
+         static_cast<int64_t>(toast_bytes),
+         static_cast<int64_t>(std::max(0.0, t.toast.reclaimable.bytes)), "done", t.detail});
+}
+
+DBOPT_FUNCTION(dbopt_index_bloat) {
+    const Oid index = args.get<Oid>(0);
+    const bloat::options o = options_from(args);
+    bloat::require_reader(index);
+    const pg::timestamptz start = pg::clock();
+    const bloat::index_result r = bloat::measure_index(index, o);
+    const std::string name = o.how == bloat::method::exact ? "exact" : "sample";
+    if (!r.skipped.empty())
+        return args.record({index, r.access_method, name, r.pages, 0, {}, {}, {}, {}, {}, {},
+                            since(start), "skipped", r.skipped});
+    const interval_pct gain =
+        in_percent(r.reclaimable(), 8192.0 * static_cast<double>(r.pages));
+    return args.record({index, r.access_method, name, r.pages, r.sampled, round2(r.density),
+                        static_cast<int64_t>(std::ceil(r.rebuilt.bytes / 8192.0)),
+                        static_cast<int64_t>(std::max(0.0, r.reclaimable().bytes)), gain.at,
+                        gain.low, gain.high, since(start), "done", {}});
+}

@@ -1,0 +1,34 @@
+// Inside the bloat room: one measuring function per access method.
+#pragma once
+#include "bloat/bloat.hpp"
+#include "core/sampling.hpp"
+#include "pg/index_pages.hpp"
+
+namespace dbopt::bloat {
+
+struct index_job {
+    const pg::open_relation &index;
+    const pg::index_facts &facts;
+    const options &how;
+    uint32_t blocks;
+    uint64_t seed;
+};
+
+void measure_btree(const index_job &job, index_result &r);
+
+// Reads the blocks `from + chosen[i]`, with prefetch; f(i, page).
+template <class F>
+void for_each_page(Relation relation, std::span<const uint32_t> chosen, uint32_t from, F &&f) {
+    constexpr size_t distance = 32;
+    pg::page_reader reader(relation);
+    alignas(8) char page[8192];
+    for (size_t i = 0; i < chosen.size(); ++i) {
+        for (size_t ahead = i == 0 ? 0 : i + distance - 1;
+             ahead < std::min(chosen.size(), i + distance); ++ahead)
+            reader.prefetch(from + chosen[ahead]);
+        reader.copy(from + chosen[i], page);
+        f(i, page);
+    }
+}
+
+} // namespace dbopt::bloat

@@ -1,0 +1,88 @@
+#include "core/packing.hpp"
+#include <algorithm>
+#include <utility>
+
+namespace dbopt::core {
+
+heap_packer::heap_packer(const options &o)
+    : o_(o), reserve_(o.layout.page_bytes * (100 - o.fillfactor) / 100),
+      usable_(o.layout.page_bytes - o.layout.header_bytes) {}
+
+// PageGetHeapFreeSpace of the open page: one line pointer is already taken off.
+uint32_t heap_packer::room() const {
+    const uint32_t left = usable_ - used_;
+    if (count_ >= o_.max_tuples || left < o_.layout.line_pointer_bytes)
+        return 0;
+    return left - o_.layout.line_pointer_bytes;
+}
+
+void heap_packer::add(uint32_t tuple_bytes) {
+    const uint32_t aligned = align_up(tuple_bytes, o_.layout.alignment);
+    if (count_ > 0 && aligned + reserve_ > room()) {
+        ++full_;
+        used_ = count_ = 0;
+    }
+    used_ = std::min(used_ + aligned + o_.layout.line_pointer_bytes, usable_);
+    ++count_;
+}
+
+double heap_packer::pages() const {
+    if (count_ == 0)
+        return static_cast<double>(full_);
+    const double by_bytes = static_cast<double>(used_) / std::max(1u, usable_ - reserve_);
+    const double by_count = static_cast<double>(count_) / o_.max_tuples;
+    return static_cast<double>(full_) + std::min(1.0, std::max(by_bytes, by_count));
+}
+
+btree_packer::btree_packer(const options &o)
+    : o_(o),
+      usable_(o.layout.page_bytes - o.layout.header_bytes - o.special_bytes -
+              2 * o.layout.line_pointer_bytes),
+      reserve_(o.layout.page_bytes * (100 - o.fillfactor) / 100),
+      max_posting_(o.layout.page_bytes * 10 / 100 / o.layout.alignment * o.layout.alignment -
+                   o.layout.line_pointer_bytes) {}
+
+void btree_packer::put(uint32_t bytes) {
+    const uint32_t item = bytes + o_.layout.line_pointer_bytes;
+    const uint32_t left = usable_ - used_;
+    if (count_ > 1 && (left < item + o_.layout.alignment || left < reserve_)) {
+        // The last item moves on to the next page and leaves its (truncated) key as high key.
+        ++full_;
+        used_ = last_;
+        count_ = 1;
+    }
+    used_ = std::min(used_ + item, usable_);
+    last_ = item;
+    ++count_;
+}
+
+void btree_packer::add(uint32_t key_bytes, uint32_t count, bool cut) {
+    if (!o_.deduplicate) {
+        for (; count > 0; --count)
+            put(key_bytes);
+        return;
+    }
+    constexpr uint32_t tid_bytes = 6;
+    const uint32_t most = key_bytes + 2 * tid_bytes > max_posting_
+                              ? 1 : (max_posting_ - key_bytes) / tid_bytes;
+    if (cut)
+        count += std::exchange(waiting_, 0);
+    while (count > 0) {
+        const uint32_t rows = std::min(count, most);
+        if (cut && rows < most) {
+            waiting_ = rows;
+            return;
+        }
+        put(rows == 1 ? key_bytes : align_up(key_bytes + rows * tid_bytes, o_.layout.alignment));
+        count -= rows;
+    }
+}
+
+double btree_packer::pages() const {
+    if (count_ == 0)
+        return static_cast<double>(full_);
+    const double share = static_cast<double>(used_) / std::max(1u, usable_ - reserve_);
+    return static_cast<double>(full_) + std::min(1.0, share);
+}
+
+} // namespace dbopt::core

@@ -1,0 +1,109 @@
+#include "core/sampling.hpp"
+#include <algorithm>
+#include <cmath>
+
+namespace dbopt::core {
+
+std::vector<uint32_t> stratified_blocks(uint32_t blocks, uint32_t n, random_source &random) {
+    std::vector<uint32_t> chosen;
+    if (n >= blocks) {
+        chosen.resize(blocks);
+        for (uint32_t i = 0; i < blocks; ++i)
+            chosen[i] = i;
+        return chosen;
+    }
+    chosen.reserve(n);
+    // Integer borders keep every block in exactly one stratum, so no block comes twice.
+    for (uint32_t i = 0; i < n; ++i) {
+        const uint64_t from = uint64_t{blocks} * i / n, to = uint64_t{blocks} * (i + 1) / n;
+        const auto offset = static_cast<uint64_t>(random.uniform() * static_cast<double>(to - from));
+        chosen.push_back(static_cast<uint32_t>(std::min(from + offset, to - 1)));
+    }
+    return chosen;
+}
+
+namespace {
+
+double mean_of(std::span<const double> v) {
+    double sum = 0;
+    for (const double x : v)
+        sum += x;
+    return v.empty() ? 0 : sum / static_cast<double>(v.size());
+}
+
+double covariance(std::span<const double> a, double a_mean, std::span<const double> b, double b_mean) {
+    double sum = 0;
+    for (size_t i = 0; i < a.size(); ++i)
+        sum += (a[i] - a_mean) * (b[i] - b_mean);
+    return sum;
+}
+
+// Least-squares coefficients for at most two controls; a control without variation gets 0.
+std::array<double, 2> coefficients(std::span<const double> y, double y_mean,
+                                   std::span<const known> x, std::span<const double> x_mean) {
+    std::array<double, 2> beta{};
+    if (x.empty())
+        return beta;
+    const double a = covariance(x[0].sampled, x_mean[0], x[0].sampled, x_mean[0]);
+    const double p = covariance(x[0].sampled, x_mean[0], y, y_mean);
+    if (x.size() == 1) {
+        beta[0] = a > 0 ? p / a : 0;
+        return beta;
+    }
+    const double c = covariance(x[1].sampled, x_mean[1], x[1].sampled, x_mean[1]);
+    const double q = covariance(x[1].sampled, x_mean[1], y, y_mean);
+    const double b = covariance(x[0].sampled, x_mean[0], x[1].sampled, x_mean[1]);
+    const double det = a * c - b * b;
+    if (det > 1e-9 * a * c && a > 0 && c > 0)
+        beta = {(p * c - q * b) / det, (q * a - p * b) / det};
+    else if (a > 0)
+        beta[0] = p / a;
+    else if (c > 0)
+        beta[1] = q / c;
+    return beta;
+}
+
+} // namespace
+
+estimate estimate_mean(std::span<const double> values, uint32_t blocks, double range,
+                       std::span<const known> controls) {
+    estimate e;
+    const size_t n = values.size();
+    const double y_mean = mean_of(values);
+    e.mean = y_mean;
+    if (n >= blocks || n == 0)
+        return e;
+    std::array<double, 2> x_mean{}, beta{};
+    controls = controls.first(std::min<size_t>(controls.size(), 2));
+    if (n >= 30) { // fewer blocks than that fit the noise
+        for (size_t k = 0; k < controls.size(); ++k)
+            x_mean[k] = mean_of(controls[k].sampled);
+        beta = coefficients(values, y_mean, controls, x_mean);
+    }
+    for (size_t k = 0; k < controls.size(); ++k)
+        e.mean += beta[k] * (controls[k].mean - x_mean[k]);
+    e.mean = std::clamp(e.mean, 0.0, std::max(range, y_mean));
+    double squares = 0, previous = 0;
+    for (size_t i = 0; i < n; ++i) {
+        double residual = values[i];
+        for (size_t k = 0; k < controls.size(); ++k)
+            residual -= beta[k] * controls[k].sampled[i];
+        if (i > 0)
+            squares += (residual - previous) * (residual - previous);
+        previous = residual;
+    }
+    const double unread = 1.0 - static_cast<double>(n) / blocks;
+    const double variance =
+        n > 1 ? squares / (2.0 * static_cast<double>(n - 1)) / static_cast<double>(n) * unread : 0;
+    e.half_width = std::max(1.96 * std::sqrt(variance), unread * range / static_cast<double>(n));
+    return e;
+}
+
+uint32_t sample_size_for(double half_width, double wanted, uint32_t n) {
+    if (half_width <= wanted)
+        return n;
+    const double factor = wanted > 0 ? half_width / wanted : 2.0;
+    return static_cast<uint32_t>(static_cast<double>(n) * std::min(4.0, 1.1 * factor * factor) + 1);
+}
+
+} // namespace dbopt::core

@@ -1,0 +1,92 @@
+// Reading pages of heaps and indexes as they lie on disk, for measuring.
+//
+// One visit and one share lock per page, through a small buffer ring: the cache keeps what it holds.
+// Prefetch is the caller's: block numbers are known beforehand. All readers hold AccessShareLock (so
+// nothing truncates or rewrites the relation meanwhile) and run no user-defined code.
+// Idea and definitions of live, dead and free: contrib/pgstattuple.
+#pragma once
+#include "pg/relation.hpp"
+
+namespace dbopt::pg {
+
+// A relation that is open and locked for reading, for a scope.
+class open_relation {
+  public:
+    // Does not wait longer than wait_ms; valid() is false when the lock was not free or the relation
+    // is gone (then `why` says which).
+    open_relation(Oid relation, int64_t wait_ms);
+    ~open_relation();
+    open_relation(const open_relation &) = delete;
+    open_relation &operator=(const open_relation &) = delete;
+    bool valid() const { return relation_ != nullptr; }
+    const char *why() const { return why_; }
+    Relation get() const { return relation_; }
+    uint32_t blocks() const;
+
+  private:
+    Relation relation_ = nullptr;
+    const char *why_ = nullptr;
+    int exceptions_;
+};
+
+constexpr int most_tuples_per_page = MaxHeapTuplesPerPage;
+
+// What one heap page holds. In bytes as pgstattuple counts them.
+struct heap_page {
+    uint32_t live_bytes, dead_bytes, free_bytes;
+    uint32_t held_bytes;      // part of dead_bytes that some transaction may still see
+    uint32_t running_bytes;   // part of live_bytes written or deleted by running transactions
+    uint32_t live, dead;      // tuples
+    uint32_t root_entries;    // index entries a rebuild makes for this page
+    uint32_t kept;            // tuples that a rewrite keeps …
+    uint16_t lengths[most_tuples_per_page]; // … and their lengths after it
+};
+
+class heap_reader {
+  public:
+    explicit heap_reader(Relation relation);
+    ~heap_reader();
+    heap_reader(const heap_reader &) = delete;
+    heap_reader &operator=(const heap_reader &) = delete;
+    void prefetch(uint32_t block) const;
+    void read(uint32_t block, heap_page &page);
+    // Which of these tuples (of one block) an index rebuilt now would point to.
+    void live_roots(uint32_t block, std::span<const uint16_t> offsets, std::span<bool> live);
+    // Sum of the free-space map over the first `blocks` blocks and its values for some of them
+    // (ascending). False when there is no map, or it is too large to be worth reading.
+    bool free_space_map(uint32_t blocks, std::span<const uint32_t> wanted, std::span<double> values,
+                        double &sum);
+    // The same for the visibility map; a value is 1 where not all-visible.
+    bool visibility_map(uint32_t blocks, std::span<const uint32_t> wanted, std::span<double> values,
+                        double &sum);
+    int fillfactor() const;
+
+  private:
+    uint16_t rewritten_length(HeapTupleHeader tuple, uint32_t length);
+    Relation relation_;
+    BufferAccessStrategy ring_;
+    TransactionId oldest_xmin_;
+    bool reshape_ = false; // dropped or late-added columns: a rewrite changes lengths
+    Datum *values_ = nullptr;
+    bool *nulls_ = nullptr;
+};
+
+// Copies one page of any fork-0 block into 8 kB of caller's memory, under a short share lock.
+class page_reader {
+  public:
+    explicit page_reader(Relation relation);
+    ~page_reader();
+    page_reader(const page_reader &) = delete;
+    page_reader &operator=(const page_reader &) = delete;
+    void prefetch(uint32_t block) const;
+    void copy(uint32_t block, char *page);
+
+  private:
+    Relation relation_;
+    BufferAccessStrategy ring_;
+};
+
+// Nothing when the relation can be measured as a heap, otherwise the reason for not doing so.
+const char *heap_obstacle(Relation relation);
+
+} // namespace dbopt::pg

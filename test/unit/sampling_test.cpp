@@ -1,0 +1,101 @@
+#include "core/sampling.hpp"
+#include <cmath>
+#include <functional>
+#include <gtest/gtest.h>
+
+using namespace dbopt::core;
+
+TEST(StratifiedBlocks, AreAscendingDistinctAndOnePerStratum) {
+    random_source random(1);
+    for (const uint32_t blocks : {1u, 7u, 1000u, 12345u, 4000000u})
+        for (const uint32_t n : {1u, 5u, 600u, 999u}) {
+            const auto chosen = stratified_blocks(blocks, n, random);
+            ASSERT_EQ(chosen.size(), std::min(n, blocks));
+            for (size_t i = 0; i < chosen.size(); ++i) {
+                ASSERT_LT(chosen[i], blocks);
+                if (i > 0) {
+                    ASSERT_LT(chosen[i - 1], chosen[i]);
+                }
+            }
+        }
+}
+
+TEST(StratifiedBlocks, HitEveryBlockEquallyOften) {
+    random_source random(2);
+    std::vector<int> hits(100);
+    for (int round = 0; round < 20000; ++round)
+        for (const uint32_t b : stratified_blocks(100, 7, random))
+            ++hits[b];
+    for (const int h : hits)
+        EXPECT_NEAR(h, 1400, 250);
+}
+
+TEST(EstimateMean, ReadingEverythingLeavesNoDoubt) {
+    const std::vector<double> v{1, 2, 3};
+    const estimate e = estimate_mean(v, 3, 10);
+    EXPECT_DOUBLE_EQ(e.mean, 2);
+    EXPECT_EQ(e.half_width, 0);
+}
+
+TEST(EstimateMean, UniformValuesKeepTheDisclosedFloor) {
+    const std::vector<double> v(500, 4.0);
+    const estimate e = estimate_mean(v, 10000, 100);
+    EXPECT_DOUBLE_EQ(e.mean, 4);
+    EXPECT_NEAR(e.half_width, 100.0 / 500 * 0.95, 1e-9);
+}
+
+TEST(EstimateMean, AControlThatExplainsEverythingRemovesTheVariance) {
+    random_source random(3);
+    std::vector<double> population(20000), y, x;
+    double sum = 0;
+    for (double &p : population)
+        sum += (p = random.uniform() < 0.3 ? 1 : 0);
+    for (const uint32_t b : stratified_blocks(20000, 500, random)) {
+        x.push_back(population[b]);
+        y.push_back(50 + 40 * population[b]);
+    }
+    const known k{x, sum / 20000};
+    const estimate without = estimate_mean(y, 20000, 1), with = estimate_mean(y, 20000, 1, {&k, 1});
+    EXPECT_NEAR(with.mean, 50 + 40 * sum / 20000, 0.01);
+    EXPECT_GT(without.half_width, 1);
+    EXPECT_LT(with.half_width, 0.01);
+}
+
+// Stated 95 % intervals hold for every way in which dead rows lie in a table.
+TEST(EstimateMean, IntervalsCoverTheTruth) {
+    constexpr uint32_t blocks = 20000, n = 600;
+    const std::function<double(uint32_t, random_source &)> shapes[] = {
+        [](uint32_t, random_source &r) { return r.uniform() * 100; },
+        [](uint32_t b, random_source &) { return b < blocks / 2 ? 100.0 : 0.0; },
+        [](uint32_t, random_source &r) { return r.uniform() < 0.02 ? 100.0 : 0.0; },
+        [](uint32_t, random_source &r) { return r.uniform() < 0.0005 ? 100.0 : 0.0; },
+        [](uint32_t b, random_source &) { return 50 + 50 * std::sin(b / 300.0); },
+        [](uint32_t b, random_source &) { return b % 7 == 0 ? 100.0 : 0.0; },
+        [](uint32_t b, random_source &) { return b / 10 % 2 == 0 ? 100.0 : 0.0; },
+    };
+    int shape_number = 0;
+    for (const auto &shape : shapes) {
+        random_source world(100 + shape_number);
+        std::vector<double> population(blocks);
+        double truth = 0;
+        for (uint32_t b = 0; b < blocks; ++b)
+            truth += (population[b] = shape(b, world)) / blocks;
+        int covered = 0;
+        for (int seed = 0; seed < 2000; ++seed) {
+            random_source random(seed);
+            std::vector<double> y;
+            for (const uint32_t b : stratified_blocks(blocks, n, random))
+                y.push_back(population[b]);
+            const estimate e = estimate_mean(y, blocks, 100);
+            covered += std::abs(e.mean - truth) <= e.half_width;
+        }
+        EXPECT_GE(covered, 2000 * 93 / 100) << "shape " << shape_number;
+        ++shape_number;
+    }
+}
+
+TEST(SampleSizeFor, GrowsWithTheSquareAndStopsWhenGoodEnough) {
+    EXPECT_EQ(sample_size_for(0.2, 0.3, 600), 600u);
+    EXPECT_NEAR(sample_size_for(0.4, 0.3, 600), 600 * 1.1 * 16 / 9, 2);
+    EXPECT_LE(sample_size_for(1000, 0.3, 600), 2401u);
+}
