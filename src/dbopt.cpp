@@ -1,4 +1,5 @@
 // _PG_init only: settings, shared memory, hooks, launcher, in that order.
+#include "partition/partition.hpp"
 #include "pg/entry.hpp"
 
 extern "C" {
@@ -7,7 +8,9 @@ PGDLLEXPORT void _PG_init(void);
 }
 
 void _PG_init(void) {
-    dbopt::pg::boundary([] {});
+    dbopt::pg::boundary([] {
+        dbopt::partition::define_settings();
+    });
 }
 
 DBOPT_FUNCTION(dbopt_version) {

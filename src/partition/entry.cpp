@@ -1,0 +1,77 @@
+// SQL entry points of the partition room.
+#include "partition/partition.hpp"
+#include "pg/entry.hpp"
+
+using namespace dbopt;
+namespace room = dbopt::partition;
+
+namespace {
+
+template <class T> std::optional<T> named(const pg::arguments &args, int n) {
+    return pg::given(args.info(), n) ? args.optional<T>(n) : std::nullopt;
+}
+// For arguments in which NULL means something.
+template <class T> std::optional<std::optional<T>> named_or_null(const pg::arguments &args, int n) {
+    if (!pg::given(args.info(), n))
+        return std::nullopt;
+    return std::optional<std::optional<T>>(args.optional<T>(n));
+}
+
+Datum give(const pg::arguments &args, const std::vector<room::outcome> &outcomes) {
+    pg::rows out(args);
+    for (const room::outcome &o : outcomes)
+        out.add(o.parent, o.action, o.partition, o.lower, o.upper, o.command, o.status, o.detail);
+    return out.done();
+}
+
+} // namespace
+
+DBOPT_FUNCTION(dbopt_partition_manage) {
+    room::manage_options o;
+    o.parent = args.get<Oid>(0);
+    o.step = named<std::string>(args, 1);
+    o.premake = named<int32_t>(args, 2);
+    o.retention = named_or_null<std::string>(args, 3);
+    o.retention_mode = named<std::string>(args, 4);
+    o.archive_schema = named_or_null<std::string>(args, 5);
+    o.start_at = named_or_null<std::string>(args, 6);
+    o.time_encoding = named<std::string>(args, 7);
+    o.time_zone = named_or_null<std::string>(args, 8);
+    o.default_partition = named<bool>(args, 9);
+    if (pg::given(args.info(), 10))
+        o.template_table = args.get_or<Oid>(10, InvalidOid);
+    o.on_reference = named<std::string>(args, 11);
+    o.archive_tablespace = named_or_null<std::string>(args, 12);
+    return give(args, room::manage(o));
+}
+
+DBOPT_FUNCTION(dbopt_partition_unmanage) {
+    room::unmanage(args.get<Oid>(0));
+    return args.nothing();
+}
+
+DBOPT_FUNCTION(dbopt_partition_maintain) {
+    room::maintain_options o;
+    o.parent = args.get_or<Oid>(0, InvalidOid);
+    if (!args.null(1))
+        o.actions = args.get<std::vector<std::string>>(1);
+    o.dry_run = args.get_or<bool>(2, false);
+    return give(args, room::maintain(o));
+}
+
+DBOPT_FUNCTION(dbopt_partition_check) {
+    const std::vector<room::finding> found = room::check(args.get_or<Oid>(0, InvalidOid));
+    pg::rows out(args);
+    for (const room::finding &f : found)
+        out.add(f.parent, f.severity, f.problem, f.detail, f.fix);
+    return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_partition_list) {
+    const std::vector<room::listed> found = room::list(args.get_or<Oid>(0, InvalidOid));
+    pg::rows out(args);
+    for (const room::listed &l : found)
+        out.add(l.parent, l.partition, l.is_default, l.pending, l.lower, l.upper, l.lower_time,
+                l.upper_time, l.lower_id, l.upper_id);
+    return out.done();
+}

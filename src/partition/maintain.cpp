@@ -1,0 +1,276 @@
+// One round over managed sets: read, decide, do, one subtransaction per command.
+#include "partition/sets.hpp"
+#include "pg/pause.hpp"
+#include "pg/query.hpp"
+#include "pg/relation.hpp"
+#include "pg/transaction.hpp"
+#include <algorithm>
+#include <memory>
+
+namespace dbopt::partition {
+
+namespace {
+
+struct task {
+    open_set *set;
+    enum kind_t { create, create_default, retire, finalize } kind;
+    core::bounds range{};
+    Oid relation = InvalidOid;
+    outcome row{};
+    bool finished = false;
+};
+
+const char *action_name(const task &t) {
+    switch (t.kind) {
+    case task::retire: return mode_name(t.set->config.mode);
+    case task::finalize: return "finalize";
+    default: return "create";
+    }
+}
+
+bool wanted(const maintain_options &o, std::string_view action) {
+    return o.actions.empty() ||
+           std::find(o.actions.begin(), o.actions.end(), action) != o.actions.end();
+}
+
+void refuse_unknown_actions(const std::vector<std::string> &actions) {
+    for (const std::string &a : actions)
+        if (a != "create" && a != "drop" && a != "detach" && a != "archive" && a != "finalize" &&
+            a != "drain")
+            pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
+                       .message = "unknown action \"" + a + "\"",
+                       .hint = "The actions are create, drop, detach, archive, finalize, drain."});
+}
+
+std::vector<std::string> retire_commands(const open_set &s, Oid partition, bool pending = false) {
+    const std::string name = pg::qualified_name(partition);
+    std::vector<std::string> commands{"ALTER TABLE " + s.parent_name() + " DETACH PARTITION " + name +
+                                      (pending ? " FINALIZE" : "")};
+    if (pending)
+        return commands;
+    if (s.config.mode == retirement::drop)
+        commands.push_back("DROP TABLE " + name);
+    if (s.config.mode == retirement::archive) {
+        const std::string schema = pg::quote_identifier(*s.config.archive_schema);
+        if (s.config.archive_tablespace)
+            commands.push_back("ALTER TABLE " + name + " SET TABLESPACE " +
+                               pg::quote_identifier(*s.config.archive_tablespace));
+        commands.push_back("ALTER TABLE " + name + " SET SCHEMA " + schema);
+    }
+    return commands;
+}
+
+recipe recipe_of(task &t) {
+    recipe r = make_recipe(*t.set, t.kind == task::create ? &t.range : nullptr);
+    std::vector<std::string> all = r.before_attach;
+    all.insert(all.end(), r.after_attach.begin(), r.after_attach.end());
+    t.row.command = join(all, ";\n");
+    t.row.partition = r.name;
+    t.row.detail = r.note;
+    return r;
+}
+
+// Locks in the house's order before anything is made, so that a try that fails has cost nothing.
+void lock_in_order(const open_set &s, const char *parent_mode) {
+    pg::execute("LOCK TABLE ONLY " + s.parent_name() + " IN " + parent_mode + " MODE");
+    if (s.table.has_default)
+        pg::execute("LOCK TABLE ONLY " + pg::qualified_name(s.table.default_partition.relation) +
+                    " IN ACCESS EXCLUSIVE MODE");
+}
+
+void carry_out(task &t) {
+    const pg::as_owner owner(t.set->table.owner);
+    pg::set_local("lock_timeout", std::to_string(config.lock_timeout_ms).c_str());
+    if (t.kind == task::create || t.kind == task::create_default) {
+        lock_in_order(*t.set, "SHARE UPDATE EXCLUSIVE");
+        const recipe r = recipe_of(t);
+        for (const auto *list : {&r.before_attach, &r.after_attach})
+            for (const std::string &command : *list)
+                pg::query(command);
+        return;
+    }
+    lock_in_order(*t.set, t.kind == task::finalize ? "SHARE UPDATE EXCLUSIVE" : "ACCESS EXCLUSIVE");
+    for (const std::string &command :
+         retire_commands(*t.set, t.relation, t.kind == task::finalize))
+        pg::query(command);
+}
+
+bool lock_trouble(const pg::error &e) {
+    return e.code() == ERRCODE_LOCK_NOT_AVAILABLE || e.code() == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
+// Rows of a would-be range that already sit in the default partition.
+bool default_has_rows(const open_set &s, const core::bounds &b) {
+    if (!s.table.has_default || s.table.key_column.empty() || s.table.default_partition.kind != 'r')
+        return false;
+    const pg::as_owner owner(s.table.owner);
+    const std::string column = pg::quote_identifier(s.table.key_column);
+    std::string where = "true";
+    if (b.lower != core::minus_infinity)
+        where += " AND " + column + " >= " + s.literal(b.lower);
+    if (b.upper != core::infinity)
+        where += " AND " + column + " < " + s.literal(b.upper);
+    return pg::scalar<bool>("SELECT EXISTS (SELECT FROM ONLY " +
+                            pg::qualified_name(s.table.default_partition.relation) + " WHERE " +
+                            where + ")")
+        .value_or(false);
+}
+
+void start_row(task &t) {
+    t.row.parent = t.set->table.relation;
+    t.row.action = action_name(t);
+    if (t.kind == task::create || t.kind == task::retire || t.kind == task::finalize) {
+        t.row.lower = t.set->text(t.range.lower);
+        t.row.upper = t.set->text(t.range.upper);
+    }
+    if (t.relation != InvalidOid) {
+        t.row.partition = pg::qualified_name(t.relation);
+        t.row.command = join(retire_commands(*t.set, t.relation, t.kind == task::finalize), ";\n");
+    }
+}
+
+void plan_set(open_set &s, const maintain_options &o, std::vector<task> &tasks) {
+    std::vector<core::partition_state> states;
+    states.reserve(s.table.partitions.size());
+    for (size_t i = 0; i < s.table.partitions.size(); ++i) {
+        const pg::partition_entry &e = s.table.partitions[i];
+        states.push_back({e.range, e.pending, static_cast<int>(i)});
+    }
+    s.now = current_position(s);
+    const core::partition_plan plan = core::plan_partitions(s.calendar, rules_of(s), states, s.now);
+    const auto push = [&](task t) {
+        start_row(t);
+        tasks.push_back(std::move(t));
+    };
+    if (wanted(o, "finalize"))
+        for (const int id : plan.finalize)
+            push({.set = &s, .kind = task::finalize, .range = s.table.partitions[id].range,
+                  .relation = s.table.partitions[id].relation});
+    if (wanted(o, "create")) {
+        for (const core::bounds &b : plan.create)
+            push({.set = &s, .kind = task::create, .range = b});
+        if (s.config.default_partition && !s.table.has_default)
+            push({.set = &s, .kind = task::create_default});
+    }
+    if (wanted(o, mode_name(s.config.mode)))
+        for (const int id : plan.retire)
+            push({.set = &s, .kind = task::retire, .range = s.table.partitions[id].range,
+                  .relation = s.table.partitions[id].relation});
+}
+
+void describe_failure(task &t, const pg::error &e) {
+    t.finished = true;
+    t.row.status = "failed";
+    t.row.detail = std::string(e.message()) + (e.detail() != nullptr ? std::string(" (") + e.detail() + ")" : "");
+    if (e.code() == ERRCODE_FOREIGN_KEY_VIOLATION && t.kind == task::retire)
+        t.row.detail += "; rows of another table refer to this partition: delete them first, or call "
+                        "partition_manage(…, on_reference => 'cascade')";
+}
+
+void attempt(task &t) {
+    if (t.kind == task::create && default_has_rows(*t.set, t.range)) {
+        t.finished = true;
+        t.row.status = "queued";
+        t.row.action = "drain";
+        t.row.detail = "the default partition holds rows of this range; CALL "
+                       "dbopt.partition_drain_default(" +
+                       pg::quote_literal(t.set->parent_name()) + ") moves them, or the next background round does";
+        return;
+    }
+    std::optional<pg::error> failure = pg::subtransaction([&] { carry_out(t); });
+    if (!failure) {
+        t.finished = true;
+        t.row.status = "done";
+    } else if (lock_trouble(*failure)) {
+        t.row.status = "skipped";
+        t.row.detail = "no lock within dbopt.partition_lock_wait: another transaction holds the table; "
+                       "the next round tries again";
+    } else {
+        describe_failure(t, *failure);
+    }
+}
+
+// Every task once, then again those that only lacked a lock, with growing pauses between.
+void run(std::vector<task> &tasks, int64_t wait_ms) {
+    const int64_t deadline = pg::clock().us + wait_ms * 1000;
+    int64_t pause = 100;
+    for (;;) {
+        bool left = false;
+        for (task &t : tasks) {
+            if (t.finished)
+                continue;
+            std::optional<pg::error> failure = pg::subtransaction([&] { attempt(t); });
+            if (failure)
+                describe_failure(t, *failure);
+            left |= !t.finished;
+        }
+        if (!left || pg::clock().us + pause * 1000 > deadline)
+            return;
+        pg::pause(pause);
+        pause = std::min<int64_t>(pause * 2, 500);
+    }
+}
+
+void plan_only(task &t, const maintain_options &o) {
+    t.finished = true;
+    t.row.status = "planned";
+    if (t.kind == task::retire && !o.dry_run)
+        t.row.detail = "partition_maintain carries it out";
+    if (t.relation == InvalidOid) {
+        const pg::as_owner owner(t.set->table.owner);
+        recipe_of(t);
+    }
+}
+
+} // namespace
+
+std::vector<outcome> maintain(const maintain_options &o) {
+    refuse_unknown_actions(o.actions);
+    const std::vector<set_config> configs = load_sets(o.parent);
+    if (configs.empty() && o.parent != InvalidOid)
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                   .message = pg::qualified_name(o.parent) + " is not managed",
+                   .hint = "SELECT * FROM dbopt.partition_manage('" + pg::qualified_name(o.parent) +
+                           "', '1 month') puts it under management."});
+    std::vector<Oid> relations;
+    std::vector<core::key_unit> units;
+    for (const set_config &c : configs) {
+        relations.push_back(c.parent);
+        units.push_back(c.unit);
+    }
+    std::vector<pg::partitioned_table> tables = pg::read_partitions(relations, units);
+    std::vector<std::unique_ptr<open_set>> sets;
+    std::vector<task> tasks;
+    std::vector<outcome> rows;
+    const Oid me = pg::caller();
+    for (size_t i = 0; i < configs.size(); ++i) {
+        const auto report = [&](const char *status, std::string detail) {
+            rows.push_back({.parent = configs[i].parent, .action = "create", .partition = {}, .lower = {},
+                            .upper = {}, .command = {}, .status = status, .detail = std::move(detail)});
+        };
+        if (tables[i].relation == InvalidOid || tables[i].strategy != 'r') {
+            report("skipped", "the table is gone; SELECT dbopt.partition_unmanage() forgets it");
+            continue;
+        }
+        if (!pg::owns(tables[i].relation, me)) {
+            if (o.parent != InvalidOid)
+                pg::require_owner(o.parent);
+            report("skipped", "only its owner may maintain it");
+            continue;
+        }
+        sets.push_back(std::make_unique<open_set>(configs[i], tables[i]));
+        std::optional<pg::error> failure =
+            pg::subtransaction([&] { plan_set(*sets.back(), o, tasks); });
+        if (failure)
+            report("failed", failure->message());
+    }
+    for (task &t : tasks)
+        if (o.dry_run || (t.kind == task::retire && !o.retire))
+            plan_only(t, o);
+    run(tasks, o.lock_wait_ms >= 0 ? o.lock_wait_ms : config.lock_wait_s * 1000);
+    for (task &t : tasks)
+        rows.push_back(std::move(t.row));
+    return rows;
+}
+
+} // namespace dbopt::partition

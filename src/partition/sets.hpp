@@ -1,0 +1,61 @@
+// Inside the partition room: stored sets, keys and literals, the plan of one set.
+#pragma once
+#include "partition/partition.hpp"
+#include "pg/security.hpp"
+#include "pg/zone.hpp"
+
+namespace dbopt::partition {
+
+struct settings {
+    int lock_timeout_ms = 50;
+    int lock_wait_s = 30;
+};
+extern settings config;
+
+// The role that owns dbopt's tables: the caller need not have rights on them.
+Oid extension_owner();
+std::vector<set_config> load_sets(Oid parent = InvalidOid);
+void store_set(const set_config &s);
+void note_round(const set_config &s, bool success, const std::string &problem,
+                std::optional<int64_t> now);
+
+const char *unit_name(core::key_unit u);
+core::key_unit unit_of(std::string_view name);
+const char *mode_name(retirement m);
+
+// A set with everything that plans and DDL need.
+struct open_set {
+    const set_config &config;
+    pg::partitioned_table &table;
+    pg::server_zone zone;
+    core::calendar calendar;
+    core::position now = 0;
+    open_set(const set_config &s, pg::partitioned_table &t);
+    // A bound as PostgreSQL reads it, quoted; MINVALUE and MAXVALUE for the infinite.
+    std::string literal(core::position p) const;
+    std::string text(core::position p) const; // unquoted, for people
+    // FROM (…) TO (…), with MINVALUE for further key columns.
+    std::string bound_clause(const core::bounds &b) const;
+    std::string parent_name() const { return pg::qualified_name(table.relation); }
+};
+
+// The clock in the key's unit, or the highest id that is stored.
+core::position current_position(const open_set &s);
+core::partition_rules rules_of(const open_set &s);
+
+// ---- what a new partition is made of (create.cpp) ----
+struct recipe {
+    std::vector<std::string> before_attach, after_attach;
+    std::string name; // qualified
+    std::string note; // a name clash that was worked around
+};
+recipe make_recipe(const open_set &s, const core::bounds *range); // nullptr: the default partition
+std::string free_name(Oid schema, const std::string &base, const std::string &suffix,
+                      std::string &note);
+
+// Tries f in a subtransaction under a short lock_timeout. False when a lock was not to be had.
+template <class F> bool under_short_locks(F &&f);
+
+std::string join(const std::vector<std::string> &parts, const char *between = "; ");
+
+} // namespace dbopt::partition
