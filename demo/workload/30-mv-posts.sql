@@ -1,0 +1,8 @@
+-- title: social: daily posts of a workspace (matview)
+-- weight: 3
+-- least_ratio: 10
+-- most_ms: 10
+-- claim: 10-100x, below 10 ms
+\set w random(1, :workspaces)
+SELECT day, posts, impressions, likes FROM social.mv_daily_post_metrics
+WHERE workspace_id = :w AND day >= current_date - 30 ORDER BY day;
