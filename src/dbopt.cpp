@@ -1,6 +1,7 @@
 // _PG_init only: settings, shared memory, hooks, launcher, in that order.
 #include "partition/partition.hpp"
 #include "pg/entry.hpp"
+#include "pg/whatif.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -10,6 +11,7 @@ PGDLLEXPORT void _PG_init(void);
 void _PG_init(void) {
     dbopt::pg::boundary([] {
         dbopt::partition::define_settings();
+        dbopt::pg::whatif::install_hooks();
     });
 }
 

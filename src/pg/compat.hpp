@@ -3,6 +3,14 @@
 #pragma once
 #include "pg/server.hpp"
 
+extern "C" {
+#include "access/attmap.h"
+#include "commands/explain.h"
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_state.h"
+#endif
+}
+
 namespace dbopt::pg::compat {
 
 inline bool owns_relation(Oid relation, Oid role) {
@@ -44,6 +52,32 @@ inline bool portal_run_to_end(Portal portal, DestReceiver *receiver, QueryComple
     return PortalRun(portal, FETCH_ALL, true, receiver, receiver, completion);
 #else
     return PortalRun(portal, FETCH_ALL, true, true, receiver, receiver, completion);
+#endif
+}
+
+// attnums[column of `from` - 1] = column of `to`.
+inline AttrMap *attributes_by_name(TupleDesc to, TupleDesc from) {
+#if PG_VERSION_NUM >= 160000
+    return build_attrmap_by_name(to, from, false);
+#else
+    return build_attrmap_by_name(to, from);
+#endif
+}
+
+// What ExecutorStart checks: raises 42501 when the user may not do what the plan does.
+inline void check_permissions(PlannedStmt *plan) {
+#if PG_VERSION_NUM >= 160000
+    ExecCheckPermissions(plan->rtable, plan->permInfos, true);
+#else
+    ExecCheckRTPerms(plan->rtable, true);
+#endif
+}
+
+inline void explain_plan(PlannedStmt *plan, ExplainState *es, const char *text) {
+#if PG_VERSION_NUM >= 170000
+    ExplainOnePlan(plan, nullptr, es, text, nullptr, nullptr, nullptr, nullptr, nullptr);
+#else
+    ExplainOnePlan(plan, nullptr, es, text, nullptr, nullptr, nullptr, nullptr);
 #endif
 }
 

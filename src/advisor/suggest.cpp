@@ -1,0 +1,197 @@
+#include "advisor/universe.hpp"
+#include "core/index_search.hpp"
+#include "pg/catalog_text.hpp"
+#include "pg/transaction.hpp"
+#include <chrono>
+#include <cmath>
+
+namespace dbopt::advisor {
+
+namespace whatif = pg::whatif;
+
+namespace {
+
+double seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+struct workload {
+    std::vector<double> weight, cost;
+    std::vector<int64_t> id;
+    std::vector<int> position;
+};
+
+void check(const suggest_options &o) {
+    auto bad = [](const std::string &message, const std::string &hint) {
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE, .message = message, .hint = hint});
+    };
+    if (o.budget_bytes && *o.budget_bytes < 0)
+        bad("budget_bytes must not be negative, got " + std::to_string(*o.budget_bytes),
+            "Leave it NULL for no limit.");
+    if (o.max_indexes && *o.max_indexes < 0)
+        bad("max_indexes must not be negative, got " + std::to_string(*o.max_indexes),
+            "Leave it NULL for no limit.");
+    if (o.max_width < 1 || o.max_width > 32)
+        bad("max_width must be from 1 to 32, got " + std::to_string(o.max_width),
+            "Three columns serve most workloads.");
+    if (!(o.time_limit_s > 0))
+        bad("time_limit must be longer than zero", "The default is 30 seconds.");
+    for (const weighted_query &q : o.queries)
+        if (!std::isfinite(q.weight) || q.weight < 0)
+            bad("a weight must be a finite number that is not negative, got " + std::to_string(q.weight),
+                "Weights are how often each query runs, relative to the others.");
+    static constexpr std::array known{"btree", "gin", "brin", "hash"};
+    for (const std::string &m : o.methods)
+        if (std::find(known.begin(), known.end(), m) == known.end())
+            bad("index method \"" + m + "\" cannot be advised on",
+                "Known methods: btree, gin, brin, hash.");
+}
+
+std::string shortened(const std::string &text) {
+    std::string line = pg::clip_identifier(text, 60);
+    std::replace_if(line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+    return text.size() > 60 ? line + " ..." : line;
+}
+
+// Parses and plans every query; those that fail are skipped with a warning.
+workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
+    workload w;
+    std::optional<pg::error> first;
+    for (size_t i = 0; i < o.queries.size(); ++i) {
+        const weighted_query &q = o.queries[i];
+        if (q.weight == 0)
+            continue;
+        int number = -1;
+        double cost = 0;
+        std::vector<whatif::relation_use> uses;
+        auto failed = pg::subtransaction([&] {
+            number = engine.add_query(q.text);
+            std::tie(cost, uses) = engine.inspect(number);
+        });
+        if (failed) {
+            pg::warning("query " + std::to_string(i + 1) + " is skipped: " + failed->message(),
+                        "The query begins: " + shortened(q.text),
+                        failed->hint() != nullptr ? failed->hint() : "");
+            if (number >= 0)
+                engine.forget_last();
+            if (!first)
+                first.emplace(std::move(*failed));
+            continue;
+        }
+        all.add_query(number, uses);
+        w.weight.push_back(q.weight);
+        w.cost.push_back(cost);
+        const int64_t id = q.query_id != 0 ? q.query_id : engine.query_id(number);
+        w.id.push_back(id != 0 ? id : static_cast<int64_t>(i + 1));
+        w.position.push_back(static_cast<int>(i));
+    }
+    if (w.weight.empty() && first)
+        throw std::move(*first);
+    return w;
+}
+
+core::search_result search(whatif::engine &engine, universe &all, const workload &w,
+                           const suggest_options &o, double started, core::index_search **keep,
+                           std::unique_ptr<core::index_search> &owner) {
+    std::vector<core::search_index> indexes;
+    for (int i = 0; i < all.size(); ++i)
+        indexes.push_back({.bytes = all[i].bytes,
+                           .upkeep = 0,
+                           .relation = all[i].shape.relation,
+                           .width = static_cast<int>(all[i].shape.width()),
+                           .prefixes = all.prefixes(i)});
+    std::vector<core::search_query> queries;
+    for (size_t q = 0; q < w.weight.size(); ++q)
+        queries.push_back({.weight = w.weight[q],
+                           .cost = w.cost[q],
+                           .relevant = all.own(static_cast<int>(q)),
+                           .shared = all.shared(static_cast<int>(q))});
+    std::map<int, int> by_engine;
+    for (int i = 0; i < all.size(); ++i)
+        by_engine[all[i].engine_id] = i;
+    core::search_limits limits;
+    if (o.budget_bytes)
+        limits.budget = static_cast<double>(*o.budget_bytes);
+    if (o.max_indexes)
+        limits.most = *o.max_indexes;
+    limits.deadline = started + o.time_limit_s * 0.95;
+    owner = std::make_unique<core::index_search>(
+        std::move(indexes), std::move(queries),
+        [&, by_engine](int q, std::span<const int> set) {
+            std::vector<int> ids;
+            for (const int i : set)
+                ids.push_back(all[i].engine_id);
+            const whatif::outcome outcome = engine.plan(q, ids);
+            core::planned p{.cost = outcome.cost, .used = {}};
+            for (const int id : outcome.used)
+                p.used.push_back(by_engine.at(id));
+            return p;
+        },
+        seconds, limits);
+    *keep = owner.get();
+    return owner->run();
+}
+
+std::string number(double d) {
+    char buffer[32];
+    snprintf(buffer, sizeof buffer, d < 1000 ? "%.1f" : "%.0f", d);
+    return buffer;
+}
+
+} // namespace
+
+std::vector<suggestion> suggest(const suggest_options &o) {
+    check(o);
+    const double started = seconds();
+    whatif::engine engine;
+    universe all(engine, o);
+    const workload w = read(engine, all, o);
+    all.finish();
+    core::index_search *searched = nullptr;
+    std::unique_ptr<core::index_search> owner;
+    const core::search_result found = search(engine, all, w, o, started, &searched, owner);
+    pg::debug("index search: " + std::to_string(all.size()) + " candidates, " +
+              std::to_string(engine.plans_made()) + " plans, " + std::to_string(found.evaluations) +
+              " evaluations, " + number((seconds() - started) * 1000) + " ms");
+    if (!found.complete)
+        pg::notice("the time limit was reached before the search was finished",
+                   "The result is the best set found so far.", "Raise time_limit.");
+    std::vector<suggestion> out;
+    std::vector<int> set;
+    std::vector<double> now = w.cost;
+    for (const core::search_step &step : found.steps) {
+        set.push_back(step.index);
+        const universe::entry &e = all[step.index];
+        suggestion s;
+        s.relation = e.spec.relation;
+        s.ddl = all.ddl(step.index);
+        s.size_bytes = static_cast<int64_t>(e.bytes);
+        s.build_ms = all.build_ms(step.index);
+        s.cost_before = step.cost_before;
+        s.cost_after = step.cost_after;
+        int best = -1;
+        double most = 0;
+        for (size_t q = 0; q < w.weight.size(); ++q) {
+            const double cost = searched->exact(static_cast<int>(q), set);
+            if (cost < now[q] * 0.999) {
+                s.query_ids.push_back(w.id[q]);
+                if ((now[q] - cost) * w.weight[q] > most) {
+                    most = (now[q] - cost) * w.weight[q];
+                    best = static_cast<int>(q);
+                }
+                if (best == static_cast<int>(q))
+                    s.reason = "query " + std::to_string(w.position[q] + 1) + ": cost " +
+                               number(now[q]) + " -> " + number(cost) + " by " +
+                               all.explain_use(step.index, best);
+            }
+            now[q] = cost;
+        }
+        s.reason = "helps " + std::to_string(s.query_ids.size()) + " of " +
+                   std::to_string(w.weight.size()) + " queries" +
+                   (s.reason.empty() ? "" : "; most in " + s.reason);
+        out.push_back(std::move(s));
+    }
+    return out;
+}
+
+} // namespace dbopt::advisor

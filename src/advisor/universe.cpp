@@ -1,0 +1,276 @@
+#include "advisor/universe.hpp"
+#include "pg/catalog_text.hpp"
+#include "pg/query.hpp"
+#include "pg/relation.hpp"
+#include <cmath>
+
+namespace dbopt::advisor {
+
+namespace whatif = pg::whatif;
+
+universe::universe(whatif::engine &engine, const suggest_options &options)
+    : engine_(engine), options_(options), sizes_(engine.context()) {}
+
+universe::relation_facts &universe::facts(Oid relation) {
+    auto [it, fresh] = relations_.try_emplace(relation);
+    relation_facts &f = it->second;
+    if (!fresh)
+        return f;
+    const pg::relation_info info = pg::get_relation(relation);
+    f.eligible = info.persistence != 't' && !pg::is_catalog(info) &&
+                 (info.kind == 'r' || info.kind == 'm' || info.kind == 'p');
+    if (!f.eligible)
+        return f;
+    f.pages = sizes_.pages(relation);
+    f.tuples = sizes_.tuples(relation);
+    f.eligible = f.pages > 4; // an index cannot beat reading four pages
+    load_existing(relation, &f);
+    return f;
+}
+
+void universe::load_existing(Oid relation, relation_facts *out) {
+    for (const pg::row &r : pg::query(
+             "SELECT i.indkey::int2[]::int8[], i.indoption::int2[]::int8[], i.indnkeyatts::int8,"
+             " i.indisvalid AND i.indpred IS NULL AND c.relam = 403 AS plain,"
+             " ARRAY(SELECT CASE WHEN o.opcdefault THEN 0 ELSE o.oid END::int8"
+             "   FROM unnest(i.indclass::oid[]) WITH ORDINALITY AS u(class, n)"
+             "   JOIN pg_catalog.pg_opclass AS o ON o.oid = u.class ORDER BY u.n)"
+             " FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid"
+             " WHERE i.indrelid = $1 AND i.indislive",
+             {relation})) {
+        const auto columns = r.get<std::vector<int64_t>>(0);
+        const auto flags = r.get<std::vector<int64_t>>(1);
+        const auto classes = r.get<std::vector<int64_t>>(4);
+        existing e;
+        e.plain = r.get<bool>(3);
+        for (int64_t i = 0; i < r.get<int64_t>(2); ++i) {
+            // An expression matches no candidate by number.
+            const int column = columns[i] != 0 ? static_cast<int>(columns[i]) : 1 << 20;
+            e.keys.push_back({column, (flags[i] & 1) != 0, (flags[i] & 2) != 0,
+                              static_cast<unsigned>(classes[i])});
+        }
+        out->indexes.push_back(std::move(e));
+    }
+}
+
+int universe::expression_number(relation_facts &f, Node *expression) {
+    for (size_t i = 0; i < f.expressions.size(); ++i)
+        if (pg::same_expression(f.expressions[i], expression))
+            return -1 - static_cast<int>(i);
+    f.expressions.push_back(expression);
+    return -static_cast<int>(f.expressions.size());
+}
+
+bool universe::sortable(Oid relation, relation_facts &f, int column) {
+    if (column <= 0)
+        return true;
+    auto [it, fresh] = f.sortable.try_emplace(column, false);
+    if (fresh)
+        it->second = pg::has_btree_class(relation, static_cast<AttrNumber>(column));
+    return it->second;
+}
+
+core::relation_usage universe::translate(const whatif::relation_use &use, relation_facts &f) {
+    core::relation_usage out;
+    out.relation = use.relation;
+    out.index_only = !use.whole_row;
+    for (const AttrNumber n : use.needed)
+        out.needed.push_back(n);
+    using from = whatif::use_kind;
+    for (const whatif::column_use &u : use.uses) {
+        if (u.kind == from::gin)
+            continue;
+        core::usage to;
+        to.column = u.column != 0 ? u.column : expression_number(f, u.expression);
+        to.opclass = u.opclass;
+        to.group = u.group;
+        to.selectivity = u.selectivity;
+        to.alternative = u.alternative;
+        to.descending = u.descending;
+        to.nulls_first = u.nulls_first;
+        switch (u.kind) {
+        case from::equal:
+        case from::in_list:
+        case from::is_null: to.what = core::usage::equal; break;
+        case from::join: to.what = core::usage::join; break;
+        case from::order: to.what = core::usage::order; break;
+        default: to.what = core::usage::range;
+        }
+        out.uses.push_back(to);
+    }
+    return out;
+}
+
+bool universe::exists_already(const relation_facts &f, const core::index_candidate &c) const {
+    if (!c.includes.empty())
+        return false;
+    for (const existing &e : f.indexes)
+        if (e.plain && core::covered_by(c.keys, e.keys))
+            return true;
+    return false;
+}
+
+namespace {
+const char *role_of(whatif::use_kind kind) {
+    switch (kind) {
+    case whatif::use_kind::equal: return "equality";
+    case whatif::use_kind::in_list: return "IN list";
+    case whatif::use_kind::is_null: return "IS NULL";
+    case whatif::use_kind::join:
+    case whatif::use_kind::join_range: return "join";
+    case whatif::use_kind::order: return "order";
+    case whatif::use_kind::prefix: return "LIKE prefix";
+    default: return "range";
+    }
+}
+} // namespace
+
+void universe::add_query(int query, const std::vector<whatif::relation_use> &uses) {
+    own_.resize(std::max<size_t>(own_.size(), query + 1));
+    leads_.resize(own_.size());
+    std::set<core::index_candidate> found;
+    for (const whatif::relation_use &use : uses) {
+        relation_facts &f = facts(use.relation);
+        if (!f.eligible)
+            continue;
+        const core::relation_usage u = translate(use, f);
+        for (size_t i = 0, n = 0; i < use.uses.size(); ++i)
+            if (use.uses[i].kind != whatif::use_kind::gin)
+                leads_[query].try_emplace({use.relation, u.uses[n++].column}, role_of(use.uses[i].kind));
+        core::candidate_limits limits;
+        limits.width = options_.max_width;
+        limits.per_relation = uses.size() > 6 ? 60 : uses.size() > 3 ? 100 : 160;
+        limits.sortable = [&](int column) { return sortable(use.relation, f, column); };
+        core::propose_btrees(u, limits, &found);
+    }
+    for (const core::index_candidate &c : found) {
+        if (exists_already(relations_[c.relation], c))
+            continue;
+        auto [it, fresh] = numbers_.try_emplace(c, size());
+        if (fresh)
+            entries_.push_back({.shape = c, .spec = {}, .size = {}});
+        own_[query].push_back(it->second);
+    }
+}
+
+whatif::index_spec universe::specify(const core::index_candidate &c) const {
+    whatif::index_spec spec;
+    spec.relation = c.relation;
+    const relation_facts &f = relations_.at(c.relation);
+    for (const core::index_key &k : c.keys) {
+        whatif::key to;
+        if (k.column > 0)
+            to.column = static_cast<AttrNumber>(k.column);
+        else
+            to.expression = f.expressions[-1 - k.column];
+        to.opclass = k.opclass;
+        to.descending = k.descending;
+        to.nulls_first = k.nulls_first;
+        spec.keys.push_back(to);
+    }
+    for (const int column : c.includes)
+        spec.includes.push_back(static_cast<AttrNumber>(column));
+    return spec;
+}
+
+int universe::finish() {
+    for (entry &e : entries_) {
+        e.spec = specify(e.shape);
+        e.size = sizes_.shape(e.spec);
+        e.bytes = e.size.pages * 8192.0;
+        e.engine_id = engine_.add_index(e.spec, e.size);
+    }
+    return size();
+}
+
+std::vector<int> universe::shared(int query) const {
+    const std::set<int> mine(own_[query].begin(), own_[query].end());
+    std::vector<int> out;
+    for (int i = 0; i < size(); ++i) {
+        const core::index_candidate &c = entries_[i].shape;
+        if (!mine.contains(i) && leads_[query].contains({c.relation, c.keys[0].column}))
+            out.push_back(i);
+    }
+    return out;
+}
+
+std::vector<int> universe::prefixes(int index) const {
+    std::vector<int> out;
+    core::index_candidate c = entries_[index].shape;
+    c.includes.clear();
+    while (c.keys.size() > 1) {
+        c.keys.pop_back();
+        if (const auto it = numbers_.find(c); it != numbers_.end())
+            out.push_back(it->second);
+    }
+    return out;
+}
+
+// Read the table once, sort, write the index: calibrated on builds in memory.
+double universe::build_ms(int index) {
+    const entry &e = entries_[index];
+    const double rows = std::max(1.0, e.size.tuples);
+    const double keys = static_cast<double>(e.shape.width());
+    return 0.2 + sizes_.pages(e.spec.relation) * 0.006 +
+           rows * (0.00008 + 0.000009 * std::log2(rows + 1) * (0.6 + 0.4 * keys)) + e.size.pages * 0.02;
+}
+
+std::string universe::free_name(int index) {
+    const core::index_candidate &c = entries_[index].shape;
+    std::string base = pg::get_relation(c.relation).name;
+    for (const core::index_key &k : c.keys)
+        base += "_" + (k.column > 0 ? pg::column_name(c.relation, static_cast<AttrNumber>(k.column))
+                                    : std::string("expr"));
+    for (int n = 0;; ++n) {
+        const std::string tail = n == 0 ? "_idx" : "_idx" + std::to_string(n);
+        std::string name = pg::clip_identifier(base, 63 - tail.size()) + tail;
+        if (names_.contains(name) || pg::relation_exists_beside(c.relation, name))
+            continue;
+        names_.insert(name);
+        return name;
+    }
+}
+
+std::string universe::ddl(int index) {
+    const entry &e = entries_[index];
+    std::string columns;
+    for (const whatif::key &k : e.spec.keys) {
+        columns += columns.empty() ? "" : ", ";
+        columns += k.column != 0 ? pg::quote_identifier(pg::column_name(e.spec.relation, k.column))
+                                 : pg::index_expression(e.spec.relation, k.expression);
+        if (OidIsValid(k.opclass))
+            columns += " " + whatif::opclass_name(k.opclass);
+        if (k.descending)
+            columns += k.nulls_first ? " DESC" : " DESC NULLS LAST";
+        else if (k.nulls_first)
+            columns += " NULLS FIRST";
+    }
+    std::string text = "CREATE INDEX " + pg::quote_identifier(free_name(index)) + " ON " +
+                       pg::qualified_name(e.spec.relation);
+    if (e.spec.method != BTREE_AM_OID)
+        text += " USING " + whatif::method_name(e.spec.method);
+    text += " (" + columns + ")";
+    std::string includes;
+    for (const AttrNumber c : e.spec.includes)
+        includes += (includes.empty() ? "" : ", ") + pg::quote_identifier(pg::column_name(e.spec.relation, c));
+    if (!includes.empty())
+        text += " INCLUDE (" + includes + ")";
+    return text;
+}
+
+std::string universe::explain_use(int index, int query) const {
+    const core::index_candidate &c = entries_[index].shape;
+    std::string out;
+    for (const core::index_key &k : c.keys) {
+        const auto it = leads_[query].find({c.relation, k.column});
+        if (it == leads_[query].end())
+            continue;
+        out += out.empty() ? "" : ", ";
+        out += it->second + " on " +
+               (k.column > 0 ? pg::column_name(c.relation, static_cast<AttrNumber>(k.column))
+                             : std::string("an expression"));
+    }
+    return out.empty() ? "the columns it reads" : out;
+}
+
+} // namespace dbopt::advisor

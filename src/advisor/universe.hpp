@@ -1,0 +1,76 @@
+// The candidates of a workload: every index worth pricing, once, with its size and its DDL. Internal
+// to the advisor.
+#pragma once
+#include "advisor/advisor.hpp"
+#include "core/index_candidates.hpp"
+#include "pg/index_sample.hpp"
+#include <map>
+#include <set>
+
+namespace dbopt::advisor {
+
+class universe {
+  public:
+    universe(pg::whatif::engine &engine, const suggest_options &options);
+
+    // Adds the candidates that serve one query; remembers which they are.
+    void add_query(int query, const std::vector<pg::whatif::relation_use> &uses);
+    // Prices them all and hands them to the engine. Returns how many there are.
+    int finish();
+
+    struct entry {
+        core::index_candidate shape;
+        pg::whatif::index_spec spec;
+        pg::whatif::index_shape size;
+        double bytes = 0;
+        int engine_id = -1;
+    };
+    const entry &operator[](int i) const { return entries_[i]; }
+    int size() const { return static_cast<int>(entries_.size()); }
+    const std::vector<int> &own(int query) const { return own_[query]; }
+    // Candidates of other queries whose first column this query restricts, joins or sorts by.
+    std::vector<int> shared(int query) const;
+    std::vector<int> prefixes(int index) const;
+    double build_ms(int index);
+    std::string ddl(int index);
+    std::string explain_use(int index, int query) const;
+    pg::whatif::size_model &sizes() { return sizes_; }
+
+  private:
+    struct existing {
+        std::vector<core::index_key> keys;
+        bool plain = false; // valid b-tree, no predicate
+    };
+    struct relation_facts {
+        bool eligible = false;
+        double pages = 0, tuples = 0;
+        std::vector<existing> indexes;
+        std::vector<Node *> expressions; // column -1 - n of a candidate
+        std::map<int, bool> sortable;
+    };
+    relation_facts &facts(Oid relation);
+    void load_existing(Oid relation, relation_facts *out);
+    int expression_number(relation_facts &f, Node *expression);
+    bool sortable(Oid relation, relation_facts &f, int column);
+    bool exists_already(const relation_facts &f, const core::index_candidate &c) const;
+    core::relation_usage translate(const pg::whatif::relation_use &use, relation_facts &f);
+    pg::whatif::index_spec specify(const core::index_candidate &c) const;
+    std::string free_name(int index);
+
+    pg::whatif::engine &engine_;
+    const suggest_options &options_;
+    pg::whatif::size_model sizes_;
+    std::map<Oid, relation_facts> relations_;
+    std::map<core::index_candidate, int> numbers_;
+    std::vector<entry> entries_;
+    std::vector<std::vector<int>> own_;
+    struct lead {
+        Oid relation;
+        int column;
+        auto operator<=>(const lead &) const = default;
+    };
+    std::vector<std::map<lead, std::string>> leads_; // per query: what each column does there
+    std::set<std::string> names_;
+};
+
+} // namespace dbopt::advisor

@@ -1,0 +1,124 @@
+// Anytime search for the best set of indexes under a budget. Pure: the planner is a function.
+//
+// A planner call for query q shown the set S returns the cost c and the used part U of S. Because the
+// plan needs nothing but U, c is also the cost for every set between U and S, and at most c for every
+// set that contains U. The search keeps these facts ("atoms": U, c) per query. Then
+//     cost(q, C) = min { c : U is a part of C }
+// is arithmetic, and a real plan is made only where the known facts do not settle the answer.
+// Greedy by benefit per byte, with atoms (not only single indexes) as moves, then exchanges; the
+// result is planned for real, which adds facts, and the search repeats until nothing is new.
+// Related: Extend (Schlosser et al. 2019) for benefit per byte; INUM (Papadomanolakis et al. 2007)
+// for re-using plans.
+#pragma once
+#include <bitset>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace dbopt::core {
+
+struct search_index {
+    double bytes = 0;
+    double upkeep = 0;    // cost of maintaining it, in the unit of the workload's cost
+    unsigned relation = 0;
+    int width = 1;
+    std::vector<int> prefixes; // other candidates whose columns are a prefix of this one's
+};
+struct search_query {
+    double weight = 1;
+    double cost = 0;          // with no new index
+    std::vector<int> relevant; // candidates made for this query
+    std::vector<int> shared;   // made for others, yet of use here: looked at once another uses them
+};
+struct planned {
+    double cost = 0;
+    std::vector<int> used;
+};
+struct search_limits {
+    double budget = 1e300;
+    int most = 1 << 30;
+    double deadline = 1e300;       // in the clock's seconds
+    double least_gain = 0.0002;    // of the whole cost, below which an index is not worth its name
+};
+struct search_step {
+    int index = 0;
+    double cost_before = 0, cost_after = 0; // of the whole workload, weighted
+};
+struct search_result {
+    std::vector<search_step> steps; // best benefit per byte first
+    double cost_before = 0, cost_after = 0;
+    int64_t plans = 0, evaluations = 0;
+    bool complete = true; // false: the time was over first
+};
+
+class index_search {
+  public:
+    using planner = std::function<planned(int query, std::span<const int> indexes)>;
+    using clock = std::function<double()>;
+
+    index_search(std::vector<search_index> indexes, std::vector<search_query> queries, planner plan,
+                 clock now, search_limits limits);
+    search_result run();
+    // Cost of one query under a set, for evidence. Plans when the facts do not settle it.
+    double exact(int query, const std::vector<int> &set);
+
+    static constexpr size_t most_relevant = 512;
+
+  private:
+    using bits = std::bitset<most_relevant>;
+    struct atom {
+        bits used;
+        double cost;
+    };
+    struct fact {
+        bits shown, used;
+        double cost;
+    };
+    struct knowledge {
+        std::vector<int> local;     // local number → candidate
+        std::vector<atom> atoms;    // by cost
+        std::vector<fact> facts;
+        bits pool;                  // candidates some plan has used
+        bits fitting;               // within the budget on their own
+        double best = 0;            // with everything shown
+    };
+    struct configuration {
+        std::vector<char> in;
+        std::vector<bits> by_query;
+        std::vector<double> cost; // per query, arithmetic
+        double bytes = 0, total = 0;
+        int count = 0;
+    };
+
+    double look(int q, const bits &shown);
+    bool settled(int q, const bits &set, double *cost) const;
+    double arithmetic(int q, const bits &set);
+    void explore(int q);
+    void share_pools();
+    void explore_singles(int q);
+    configuration empty() const;
+    void toggle(configuration &c, int index);
+    double gain_of(const configuration &c, const std::vector<int> &add, int drop = -1);
+    void greedy(configuration &c, double exponent);
+    void prune(configuration &c, double least);
+    bool exchange(configuration &c);
+    bool verify(configuration &c);
+    void refresh(configuration &c);
+    std::vector<search_step> ranked(const configuration &c);
+    bool late() const { return now_() > limits_.deadline; }
+
+    std::vector<search_index> indexes_;
+    std::vector<search_query> queries_;
+    planner plan_;
+    clock now_;
+    search_limits limits_;
+    std::vector<knowledge> known_;
+    std::vector<std::vector<std::pair<int, int>>> uses_; // candidate → (query, local number)
+    std::vector<std::pair<int, bits>> changed_; // scratch of gain_of
+    std::vector<int> changed_at_;               // query → place in changed_, or -1
+    double base_ = 0;
+    int64_t plans_ = 0, evaluations_ = 0;
+};
+
+} // namespace dbopt::core

@@ -1,0 +1,39 @@
+// How large an index will be right after CREATE INDEX. Pure arithmetic over a few measured numbers.
+// The formulas follow the build code of the server: _bt_buildadd and _bt_load
+// (src/backend/access/nbtree/nbtsort.c), _hash_init, brin_page_init, GIN's entry tree.
+#pragma once
+
+namespace dbopt::core {
+
+constexpr double page_bytes = 8192;
+
+struct tree_size {
+    double pages = 1;
+    int height = 0; // level of the root
+};
+
+struct btree_input {
+    double tuples = 0;
+    double distinct = 0;      // distinct keys (NULL counts as one)
+    double tuple_bytes = 16;  // whole index tuple, header and alignment included, averaged
+    double pivot_bytes = 16;  // the same without the INCLUDE columns
+    double fillfactor = 90;
+    bool deduplicate = true;  // allowed by the operator classes, no INCLUDE, not switched off
+};
+tree_size btree_size(const btree_input &in);
+
+double hash_pages(double tuples, double fillfactor = 75);
+double brin_pages(double table_pages, double pages_per_range, double tuple_bytes);
+
+struct gin_input {
+    double entries = 0;          // (key, row) pairs
+    double distinct = 0;         // distinct keys
+    double key_bytes = 8;
+    double table_pages = 1;
+};
+double gin_pages(const gin_input &in);
+
+// Distinct combinations that `rows` rows show when `possible` combinations are equally likely.
+double occupied(double possible, double rows);
+
+} // namespace dbopt::core

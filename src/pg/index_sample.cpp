@@ -1,0 +1,407 @@
+#include "pg/index_sample.hpp"
+#include "core/index_size.hpp"
+#include "pg/whatif_internal.hpp"
+#include <cmath>
+#include <unordered_set>
+
+extern "C" {
+#include "access/detoast.h"
+#include "access/nbtree.h"
+#include "catalog/pg_statistic.h"
+#include "common/hashfn.h"
+}
+
+namespace dbopt::pg::whatif {
+
+namespace {
+constexpr int sample_pages = 40;
+constexpr int sample_rows = 1200;
+
+// Rows are fetched by tuple identifier: the same call on every version, one buffer each.
+int fetch_block(Relation relation, BlockNumber block, TupleTableSlot *slot, HeapTuple *out, int room) {
+    int n = 0, misses = 0;
+    for (OffsetNumber offset = 1; n < room && misses < 8; ++offset) {
+        ItemPointerData tid;
+        ItemPointerSet(&tid, block, offset);
+        if (offset > MaxHeapTuplesPerPage)
+            break;
+        if (table_tuple_fetch_row_version(relation, &tid, GetActiveSnapshot(), slot)) {
+            out[n++] = ExecCopySlotHeapTuple(slot);
+            misses = 0;
+        } else {
+            ++misses;
+        }
+        ExecClearTuple(slot);
+    }
+    return n;
+}
+
+void measure(Datum value, const FormData_pg_attribute *a, int32_t *width, uint8_t *alignment,
+             uint32_t *hash) {
+    const uint8_t natural = a->attalign == TYPALIGN_DOUBLE  ? 8
+                            : a->attalign == TYPALIGN_INT   ? 4
+                            : a->attalign == TYPALIGN_SHORT ? 2
+                                                            : 1;
+    *alignment = natural;
+    if (a->attlen > 0) {
+        *width = a->attlen;
+        if (a->attbyval)
+            *hash = hash_bytes(reinterpret_cast<const unsigned char *>(&value), sizeof(value));
+        else
+            *hash = hash_bytes(reinterpret_cast<const unsigned char *>(DatumGetPointer(value)),
+                               a->attlen);
+    } else if (a->attlen == -1) {
+        struct varlena *v = reinterpret_cast<struct varlena *>(DatumGetPointer(value));
+        if (VARATT_IS_EXTERNAL(v)) {
+            *width = static_cast<int32_t>(std::min<Size>(toast_datum_size(value), 2000));
+            *hash = hash_bytes(reinterpret_cast<const unsigned char *>(v), VARSIZE_ANY(v));
+            return;
+        }
+        *width = static_cast<int32_t>(VARSIZE_ANY(v));
+        *hash = hash_bytes(reinterpret_cast<const unsigned char *>(VARDATA_ANY(v)),
+                           static_cast<int>(VARSIZE_ANY_EXHDR(v)));
+        // A short header needs no alignment; a long one that would fit a short one gets it.
+        if (VARATT_IS_1B(v)) {
+            *alignment = 1;
+        } else if (VARATT_IS_4B_U(v) && *width - 3 <= 127) {
+            *alignment = 1;
+            *width -= 3;
+        }
+    } else {
+        *width = static_cast<int32_t>(strlen(DatumGetCString(value)) + 1);
+        *hash = hash_bytes(reinterpret_cast<const unsigned char *>(DatumGetCString(value)),
+                           *width);
+    }
+}
+
+double align_to(double offset, double alignment) {
+    return std::ceil(offset / alignment) * alignment;
+}
+
+bool deduplicates(const index_spec &spec, std::span<const Oid> types) {
+    if (!spec.includes.empty())
+        return false;
+    for (size_t i = 0; i < spec.keys.size(); ++i) {
+        const key &k = spec.keys[i];
+        const Oid type = types[i];
+        const bool safe = call([&] {
+            const Oid opclass =
+                OidIsValid(k.opclass) ? k.opclass : GetDefaultOpClass(type, BTREE_AM_OID);
+            if (!OidIsValid(opclass))
+                return false;
+            const Oid family = get_opclass_family(opclass), input = get_opclass_input_type(opclass);
+            const Oid proc = get_opfamily_proc(family, input, input, BTEQUALIMAGE_PROC);
+            const Oid collation = k.column != 0
+                                      ? get_typcollation(type)
+                                      : exprCollation(k.expression);
+            return OidIsValid(proc) &&
+                   DatumGetBool(OidFunctionCall1Coll(proc, collation, ObjectIdGetDatum(input)));
+        });
+        if (!safe)
+            return false;
+    }
+    return true;
+}
+
+} // namespace
+
+size_model::sample &size_model::sample_of(Oid relation) {
+    auto [it, fresh] = samples_.try_emplace(relation);
+    if (fresh)
+        read(relation, &it->second);
+    return it->second;
+}
+
+// A partitioned table is sampled through its largest leaf.
+void size_model::read(Oid relation, sample *out) {
+    Oid source = relation;
+    if (get_rel_relkind(relation) == RELKIND_PARTITIONED_TABLE) {
+        List *children = call([&] { return find_all_inheritors(relation, AccessShareLock, nullptr); });
+        double best = -1;
+        source = InvalidOid;
+        for (int i = 0; i < list_length(children); ++i) {
+            const Oid child = list_nth_oid(children, i);
+            if (get_rel_relkind(child) != RELKIND_RELATION)
+                continue;
+            const sample &s = sample_of(child);
+            out->pages += s.pages;
+            out->tuples += s.tuples;
+            if (s.pages > best) {
+                best = s.pages;
+                source = child;
+            }
+        }
+        if (source == InvalidOid)
+            return;
+        const sample &s = samples_[source];
+        out->rows = s.rows;
+        out->page_of_row = s.page_of_row;
+        out->sampled_pages = s.sampled_pages;
+        return;
+    }
+    std::vector<HeapTuple> rows(sample_rows);
+    std::vector<int> page_of_row(sample_rows);
+    int count = 0;
+    double pages = 0, tuples = 0;
+    int done = 0;
+    call([&] {
+        MemoryContext old = MemoryContextSwitchTo(keep_);
+        Relation open = table_open(source, AccessShareLock);
+        const BlockNumber blocks = RelationGetNumberOfBlocks(open);
+        pages = blocks;
+        if (open->rd_rel->reltuples > 0 && open->rd_rel->relpages > 0)
+            tuples = open->rd_rel->reltuples / open->rd_rel->relpages * blocks;
+        TupleTableSlot *slot = table_slot_create(open, nullptr);
+        const int wanted = static_cast<int>(std::min<double>(sample_pages, blocks));
+        // Evenly spaced with a fixed offset: the same answer for the same table every time.
+        for (int i = 0; i < wanted && count < sample_rows; ++i) {
+            CHECK_FOR_INTERRUPTS();
+            const auto block = static_cast<BlockNumber>((i + 0.37) * blocks / wanted);
+            const int n = fetch_block(open, block, slot, rows.data() + count, sample_rows - count);
+            for (int r = count; r < count + n; ++r)
+                page_of_row[r] = i;
+            count += n;
+            if (n > 0 && count < sample_rows)
+                ++done;
+        }
+        ExecDropSingleTupleTableSlot(slot);
+        table_close(open, NoLock);
+        MemoryContextSwitchTo(old);
+    });
+    rows.resize(count);
+    page_of_row.resize(count);
+    out->pages = pages;
+    out->sampled_pages = std::max(1, done);
+    out->tuples = tuples > 0 ? tuples : pages * count / std::max(1, done);
+    out->rows = std::move(rows);
+    out->page_of_row = std::move(page_of_row);
+}
+
+const size_model::column &size_model::column_of(Oid relation, sample &s, AttrNumber number) {
+    auto [it, fresh] = s.columns.try_emplace(number);
+    column &c = it->second;
+    if (!fresh)
+        return c;
+    const size_t n = s.rows.size();
+    c.width.assign(n, -1);
+    c.alignment.assign(n, 1);
+    c.hash.assign(n, 0);
+    c.type = get_atttype(relation, number);
+    if (n == 0)
+        return c;
+    const char *name = get_attname(relation, number, false);
+    call([&] {
+        // A partitioned parent's sample comes from a leaf, whose columns may be numbered otherwise.
+        Oid source = s.rows[0]->t_tableOid;
+        Relation open = table_open(source, AccessShareLock);
+        const AttrNumber at = source == relation ? number : get_attnum(source, name);
+        TupleDesc desc = RelationGetDescr(open);
+        for (size_t i = 0; i < n && at != InvalidAttrNumber; ++i) {
+            bool null;
+            const Datum d = heap_getattr(s.rows[i], at, desc, &null);
+            if (!null)
+                measure(d, TupleDescAttr(desc, at - 1), &c.width[i], &c.alignment[i], &c.hash[i]);
+        }
+        table_close(open, NoLock);
+    });
+    return c;
+}
+
+size_model::column size_model::expression_column(Oid relation, sample &s, Node *expression) {
+    column c;
+    const size_t n = s.rows.size();
+    c.width.assign(n, -1);
+    c.alignment.assign(n, 1);
+    c.hash.assign(n, 0);
+    c.type = exprType(expression);
+    if (n == 0 || s.rows[0]->t_tableOid != relation)
+        return c;
+    call([&] {
+        Relation open = table_open(relation, AccessShareLock);
+        EState *estate = CreateExecutorState();
+        ExprContext *context = GetPerTupleExprContext(estate);
+        ExprState *state = ExecPrepareExpr(reinterpret_cast<Expr *>(expression), estate);
+        TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(open), &TTSOpsHeapTuple);
+        context->ecxt_scantuple = slot;
+        FormData_pg_attribute a{};
+        a.atttypid = c.type;
+        get_typlenbyvalalign(c.type, &a.attlen, &a.attbyval, &a.attalign);
+        for (size_t i = 0; i < n; ++i) {
+            bool null;
+            ExecStoreHeapTuple(s.rows[i], slot, false);
+            const Datum d = ExecEvalExprSwitchContext(state, context, &null);
+            if (!null)
+                measure(d, &a, &c.width[i], &c.alignment[i], &c.hash[i]);
+            ResetPerTupleExprContext(estate);
+        }
+        ExecDropSingleTupleTableSlot(slot);
+        FreeExecutorState(estate);
+        table_close(open, NoLock);
+    });
+    return c;
+}
+
+double size_model::fraction(Oid relation, List *predicate) {
+    sample &s = sample_of(relation);
+    const size_t n = s.rows.size();
+    if (predicate == NIL)
+        return 1;
+    if (n == 0 || s.rows[0]->t_tableOid != relation)
+        return 0.1;
+    int hits = 0;
+    call([&] {
+        Relation open = table_open(relation, AccessShareLock);
+        EState *estate = CreateExecutorState();
+        ExprContext *context = GetPerTupleExprContext(estate);
+        ExprState *state = ExecPrepareQual(predicate, estate);
+        TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(open), &TTSOpsHeapTuple);
+        context->ecxt_scantuple = slot;
+        for (size_t i = 0; i < n; ++i) {
+            ExecStoreHeapTuple(s.rows[i], slot, false);
+            hits += ExecQual(state, context) ? 1 : 0;
+            ResetPerTupleExprContext(estate);
+        }
+        ExecDropSingleTupleTableSlot(slot);
+        FreeExecutorState(estate);
+        table_close(open, NoLock);
+    });
+    return std::max(0.5, static_cast<double>(hits)) / static_cast<double>(n);
+}
+
+size_model::column_statistics size_model::statistics(Oid relation, AttrNumber number) {
+    const double rows = sample_of(relation).tuples;
+    column_statistics out;
+    call([&] {
+        const bool inherited = get_rel_relkind(relation) == RELKIND_PARTITIONED_TABLE;
+        HeapTuple tuple =
+            SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(relation), Int16GetDatum(number),
+                            BoolGetDatum(inherited));
+        if (!HeapTupleIsValid(tuple))
+            return;
+        const auto *form = reinterpret_cast<Form_pg_statistic>(GETSTRUCT(tuple));
+        out.known = true;
+        out.distinct = form->stadistinct < 0 ? -form->stadistinct * rows : form->stadistinct;
+        out.null_fraction = form->stanullfrac;
+        out.width = form->stawidth;
+        AttStatsSlot slot;
+        if (get_attstatsslot(&slot, tuple, STATISTIC_KIND_CORRELATION, InvalidOid,
+                             ATTSTATSSLOT_NUMBERS)) {
+            out.correlation = slot.numbers[0];
+            free_attstatsslot(&slot);
+        }
+        ReleaseSysCache(tuple);
+    });
+    return out;
+}
+
+// Per-column statistics combined as if independent, but no more than what whole pages show: values
+// that lie together (an order's lines) repeat within a page, and pages are sampled whole.
+double size_model::distinct_keys(Oid relation, sample &s, const std::vector<const column *> &keys,
+                                 const std::vector<AttrNumber> &numbers) {
+    const size_t n = s.rows.size();
+    double possible = 1, single = 1;
+    bool known = true;
+    for (const AttrNumber number : numbers) {
+        const column_statistics st =
+            number != 0 ? statistics(relation, number) : column_statistics{};
+        known = known && st.known;
+        const double d = std::max(1.0, st.distinct + (st.null_fraction > 0 ? 1 : 0));
+        single = std::max(single, d);
+        possible *= d;
+        if (st.known && d >= 0.999 * s.tuples)
+            return s.tuples;
+    }
+    if (n == 0)
+        return known ? std::min(s.tuples, possible) : s.tuples;
+    std::unordered_set<uint64_t> whole, paged;
+    for (size_t i = 0; i < n; ++i) {
+        uint64_t h = 0x9E3779B97F4A7C15u;
+        for (const column *c : keys)
+            h = (h ^ (c->width[i] < 0 ? 0x51EDu : c->hash[i])) * 0xD6E8FEB86659FD93u, h ^= h >> 29;
+        whole.insert(h);
+        paged.insert(h ^ (static_cast<uint64_t>(s.page_of_row[i]) * 0xA24BAED4963EE407u));
+    }
+    const double by_page = static_cast<double>(paged.size()) / static_cast<double>(n) * s.tuples;
+    if (!known) { // an expression: the classic estimator of ANALYZE would need counts; be simple
+        const double d = static_cast<double>(whole.size());
+        return d > 0.9 * static_cast<double>(n) ? s.tuples : std::min(by_page, d);
+    }
+    if (numbers.size() == 1)
+        return std::min(s.tuples, single);
+    return std::clamp(core::occupied(possible, s.tuples), single, std::max(single, by_page));
+}
+
+index_shape size_model::btree(const definition &d, double tuples) {
+    const index_spec &spec = d.spec;
+    sample &s = sample_of(spec.relation);
+    const size_t n = s.rows.size();
+    std::vector<column> own;
+    own.reserve(spec.keys.size());
+    std::vector<const column *> columns;
+    std::vector<AttrNumber> numbers;
+    std::vector<Oid> types;
+    for (const key &k : spec.keys) {
+        if (k.column != 0) {
+            columns.push_back(&column_of(spec.relation, s, k.column));
+        } else {
+            own.push_back(expression_column(spec.relation, s, k.expression));
+            columns.push_back(&own.back());
+        }
+        numbers.push_back(k.column);
+        types.push_back(columns.back()->type);
+    }
+    const size_t keys = columns.size();
+    std::vector<const column *> all = columns;
+    for (const AttrNumber c : spec.includes)
+        all.push_back(&column_of(spec.relation, s, c));
+    double bytes = 0, pivot = 0;
+    for (size_t i = 0; i < n; ++i) {
+        double at = 0, key_at = 0;
+        bool nulls = false;
+        for (size_t c = 0; c < all.size(); ++c) {
+            if (all[c]->width[i] < 0)
+                nulls = true;
+            else
+                at = align_to(at, all[c]->alignment[i]) + all[c]->width[i];
+            if (c + 1 == keys)
+                key_at = at;
+        }
+        const double header = nulls ? 16 : 8;
+        bytes += align_to(header + at, 8);
+        pivot += align_to(header + key_at, 8);
+    }
+    core::btree_input in;
+    in.tuples = tuples;
+    in.tuple_bytes = n > 0 ? bytes / static_cast<double>(n) : 8.0 + 8 * static_cast<double>(all.size());
+    in.pivot_bytes = n > 0 ? pivot / static_cast<double>(n) : in.tuple_bytes;
+    in.deduplicate = d.deduplicate && deduplicates(spec, types);
+    in.fillfactor = d.fillfactor > 0 ? d.fillfactor : 90;
+    const double distinct = in.deduplicate ? distinct_keys(spec.relation, s, columns, numbers) : tuples;
+    in.distinct = std::min(tuples, s.tuples > 0 && tuples < s.tuples
+                                       ? core::occupied(distinct, tuples) : distinct);
+    const core::tree_size size = core::btree_size(in);
+    return {.pages = size.pages, .tuples = tuples, .height = size.height};
+}
+
+index_shape size_model::shape(const definition &d) {
+    const Oid relation = d.spec.relation;
+    const double tuples = sample_of(relation).tuples * fraction(relation, d.spec.predicate);
+    switch (d.spec.method) {
+    case HASH_AM_OID:
+        return {.pages = core::hash_pages(tuples, d.fillfactor > 0 ? d.fillfactor : 75),
+                .tuples = tuples,
+                .height = 0};
+    case BRIN_AM_OID:
+        return {.pages = core::brin_pages(pages(relation), d.pages_per_range,
+                                          16.0 + 16.0 * static_cast<double>(d.spec.keys.size())),
+                .tuples = pages(relation) / d.pages_per_range,
+                .height = 0};
+    case BTREE_AM_OID: return btree(d, tuples);
+    default: { // GIN, GiST …: as large as a b-tree over the columns' own widths
+        definition plain = d;
+        return btree(plain, tuples);
+    }
+    }
+}
+
+} // namespace dbopt::pg::whatif

@@ -1,0 +1,54 @@
+// Index sizes from a small sample of a table's pages and its statistics; see core/index_size.hpp.
+#pragma once
+#include "pg/whatif.hpp"
+#include <map>
+
+namespace dbopt::pg::whatif {
+
+class size_model {
+  public:
+    explicit size_model(MemoryContext keep) : keep_(keep) {}
+    // The shape an index would have if it were built now.
+    index_shape shape(const definition &d);
+    index_shape shape(const index_spec &spec) { return shape(definition{.spec = spec, .name = {}}); }
+    // Share of rows in the sample that satisfy an index predicate.
+    double fraction(Oid relation, List *predicate);
+    double tuples(Oid relation) { return sample_of(relation).tuples; }
+    double pages(Oid relation) { return sample_of(relation).pages; }
+    // Statistics of one column.
+    struct column_statistics {
+        double distinct = 0; // of the whole table
+        double null_fraction = 0;
+        double width = 0;
+        double correlation = 0;
+        bool known = false;
+    };
+    column_statistics statistics(Oid relation, AttrNumber column);
+
+  private:
+    struct column {
+        std::vector<int32_t> width; // -1: NULL
+        std::vector<uint8_t> alignment;
+        std::vector<uint32_t> hash;
+        Oid type = InvalidOid;
+    };
+    struct sample {
+        double pages = 0, tuples = 0;
+        std::vector<HeapTuple> rows;
+        std::vector<int> page_of_row;
+        int sampled_pages = 0;
+        std::map<AttrNumber, column> columns;
+    };
+    sample &sample_of(Oid relation);
+    void read(Oid relation, sample *out);
+    const column &column_of(Oid relation, sample &s, AttrNumber number);
+    column expression_column(Oid relation, sample &s, Node *expression);
+    double distinct_keys(Oid relation, sample &s, const std::vector<const column *> &keys,
+                         const std::vector<AttrNumber> &numbers);
+    index_shape btree(const definition &d, double tuples);
+
+    MemoryContext keep_;
+    std::map<Oid, sample> samples_;
+};
+
+} // namespace dbopt::pg::whatif

@@ -1,0 +1,188 @@
+// CREATE INDEX as text: read into a specification (nothing is created), and plans as text.
+#include "pg/compat.hpp"
+#include "pg/relation.hpp"
+#include "pg/whatif_internal.hpp"
+
+namespace dbopt::pg::whatif {
+
+namespace {
+
+// Set while plan_text runs.
+const char *const *printed_names = nullptr;
+int printed_count = 0;
+
+const IndexStmt *parse_one(const std::string &ddl) {
+    return call([&]() -> const IndexStmt * {
+        List *raw = pg_parse_query(ddl.c_str());
+        if (list_length(raw) != 1)
+            ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+                            errmsg("expected exactly one CREATE INDEX statement, found %d statements",
+                                   list_length(raw))));
+        Node *stmt = linitial_node(RawStmt, raw)->stmt;
+        if (!IsA(stmt, IndexStmt))
+            ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+                            errmsg("expected a CREATE INDEX statement"),
+                            errdetail("The text is: %s", ddl.c_str())));
+        return reinterpret_cast<IndexStmt *>(stmt);
+    });
+}
+
+AttrNumber column_number(Oid relation, const char *name) {
+    const AttrNumber n = get_attnum(relation, name);
+    if (n == InvalidAttrNumber)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                        errmsg("column \"%s\" of relation \"%s\" does not exist", name,
+                               get_rel_name(relation))));
+    return n;
+}
+
+key read_key(const IndexElem *element, Oid relation, Oid method) {
+    key k;
+    Oid type;
+    if (element->name != nullptr) {
+        k.column = column_number(relation, element->name);
+        type = get_atttype(relation, k.column);
+    } else {
+        k.expression = eval_const_expressions(nullptr, element->expr);
+        fix_opfuncids(k.expression);
+        if (contain_mutable_functions(k.expression))
+            ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                            errmsg("functions in index expression must be marked IMMUTABLE")));
+        type = exprType(k.expression);
+    }
+    k.opclass = ResolveOpClass(element->opclass, type, get_am_name(method), method);
+    k.descending = element->ordering == SORTBY_DESC;
+    k.nulls_first = element->nulls_ordering == SORTBY_NULLS_DEFAULT
+                        ? k.descending
+                        : element->nulls_ordering == SORTBY_NULLS_FIRST;
+    return k;
+}
+
+List *read_predicate(Node *where) {
+    if (where == nullptr)
+        return NIL;
+    if (contain_mutable_functions(where))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+                        errmsg("functions in index predicate must be marked IMMUTABLE")));
+    Node *folded = eval_const_expressions(nullptr, where);
+    folded = reinterpret_cast<Node *>(canonicalize_qual(reinterpret_cast<Expr *>(folded), false));
+    List *list = make_ands_implicit(reinterpret_cast<Expr *>(folded));
+    fix_opfuncids(reinterpret_cast<Node *>(list));
+    return list;
+}
+
+void read_options(const List *options, definition *out) {
+    for (int i = 0; i < list_length(options); ++i) {
+        DefElem *e = static_cast<DefElem *>(list_nth(options, i));
+        const std::string_view name(e->defname);
+        if (name == "fillfactor")
+            out->fillfactor = call([&] { return defGetNumeric(e); });
+        else if (name == "deduplicate_items")
+            out->deduplicate = call([&] { return defGetBoolean(e); });
+        else if (name == "pages_per_range")
+            out->pages_per_range = call([&] { return defGetInt32(e); });
+    }
+}
+
+} // namespace
+
+const char *hypothetical_name(Oid index) {
+    if (index < first_hypothetical_oid ||
+        index - first_hypothetical_oid >= static_cast<Oid>(printed_count))
+        return nullptr;
+    return printed_names[index - first_hypothetical_oid];
+}
+
+definition parse_definition(const std::string &ddl) {
+    const IndexStmt *parsed = parse_one(ddl);
+    definition out;
+    const Oid relation = call([&] {
+        return RangeVarGetRelid(parsed->relation, AccessShareLock, false);
+    });
+    const char kind = get_rel_relkind(relation);
+    if (kind != RELKIND_RELATION && kind != RELKIND_MATVIEW && kind != RELKIND_PARTITIONED_TABLE)
+        raise({.code = ERRCODE_WRONG_OBJECT_TYPE,
+               .message = "cannot create an index on " + qualified_name(relation),
+               .detail = "It is a " + kind_name(kind) + "."});
+    const IndexStmt *stmt = call([&] {
+        return transformIndexStmt(relation, static_cast<IndexStmt *>(copyObjectImpl(parsed)),
+                                  ddl.c_str());
+    });
+    out.spec.relation = relation;
+    out.spec.method = call([&] { return get_index_am_oid(stmt->accessMethod, false); });
+    out.spec.unique = stmt->unique;
+    for (int i = 0; i < list_length(stmt->indexParams); ++i) {
+        const auto *element = static_cast<IndexElem *>(list_nth(stmt->indexParams, i));
+        key *k = &out.spec.keys.emplace_back();
+        call([&] { *k = read_key(element, relation, out.spec.method); });
+    }
+    for (int i = 0; i < list_length(stmt->indexIncludingParams); ++i) {
+        const auto *element = static_cast<IndexElem *>(list_nth(stmt->indexIncludingParams, i));
+        const AttrNumber n = call([&] {
+            if (element->name == nullptr)
+                ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                                errmsg("expressions are not supported in included columns")));
+            return column_number(relation, element->name);
+        });
+        out.spec.includes.push_back(n);
+    }
+    out.spec.predicate = call([&] { return read_predicate(stmt->whereClause); });
+    read_options(stmt->options, &out);
+    if (stmt->idxname != nullptr)
+        out.name = stmt->idxname;
+    return out;
+}
+
+std::string method_name(Oid method) {
+    return call([&] { return get_am_name(method); });
+}
+
+std::string opclass_name(Oid opclass) {
+    return call([&]() -> const char * {
+        HeapTuple tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(opclass));
+        if (!HeapTupleIsValid(tuple))
+            ereport(ERROR, (errmsg_internal("no operator class %u", opclass)));
+        const auto *form = reinterpret_cast<Form_pg_opclass>(GETSTRUCT(tuple));
+        const char *name = form->opcnamespace == PG_CATALOG_NAMESPACE
+                               ? pstrdup(::quote_identifier(NameStr(form->opcname)))
+                               : quote_qualified_identifier(
+                                     get_namespace_name(form->opcnamespace), NameStr(form->opcname));
+        ReleaseSysCache(tuple);
+        return name;
+    });
+}
+
+std::string engine::plan_text(int query, std::span<const int> indexes,
+                              std::span<const std::string> names) {
+    PlannedStmt *plan = run(query, indexes, nullptr);
+    std::vector<const char *> by_id(indexes_.size(), nullptr);
+    for (size_t i = 0; i < indexes.size(); ++i)
+        by_id[indexes[i]] = names[i].c_str();
+    struct printing {
+        ~printing() {
+            printed_names = nullptr;
+            printed_count = 0;
+        }
+    } const scope;
+    printed_names = by_id.data();
+    printed_count = static_cast<int>(by_id.size());
+    const char *sql = queries_[query].text.c_str();
+    const char *text = call([&] {
+        MemoryContext old = MemoryContextSwitchTo(planning_);
+        plan->jitFlags = 0; // EXPLAIN would generate code for nothing
+        ExplainState *es = NewExplainState();
+        es->costs = true;
+        es->format = EXPLAIN_FORMAT_TEXT;
+        ExplainBeginOutput(es);
+        compat::explain_plan(plan, es, sql);
+        ExplainEndOutput(es);
+        MemoryContextSwitchTo(old);
+        return es->str->data;
+    });
+    std::string out(text);
+    while (!out.empty() && out.back() == '\n')
+        out.pop_back();
+    return out;
+}
+
+} // namespace dbopt::pg::whatif
