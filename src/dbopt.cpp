@@ -1,5 +1,6 @@
 // _PG_init only: settings, shared memory, hooks, launcher, in that order.
 #include "partition/partition.hpp"
+#include "monitor/monitor.hpp"
 #include "pg/entry.hpp"
 #include "pg/whatif.hpp"
 
@@ -11,6 +12,7 @@ PGDLLEXPORT void _PG_init(void);
 void _PG_init(void) {
     dbopt::pg::boundary([] {
         dbopt::partition::define_settings();
+        dbopt::monitor::define_settings();
         dbopt::pg::whatif::install_hooks();
     });
 }

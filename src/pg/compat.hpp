@@ -13,6 +13,9 @@ extern "C" {
 
 namespace dbopt::pg::compat {
 
+// For SQL text that must differ: views of the server that were split, renamed or added.
+constexpr int server_version = PG_VERSION_NUM / 10000;
+
 inline bool owns_relation(Oid relation, Oid role) {
 #if PG_VERSION_NUM >= 160000
     return object_ownercheck(RelationRelationId, relation, role);

@@ -1,0 +1,147 @@
+// SQL entry points of the monitor room.
+#include "monitor/monitor.hpp"
+#include "pg/entry.hpp"
+#include "pg/filesize.hpp"
+#include "pg/machine.hpp"
+#include "pg/relation.hpp"
+#include "pg/settings.hpp"
+#include "pg/transaction.hpp"
+#include <chrono>
+
+using namespace dbopt;
+
+static std::vector<const monitor::finding *> worst_first(const std::vector<monitor::finding> &all) {
+    std::vector<const monitor::finding *> out;
+    for (const monitor::finding &f : all)
+        out.push_back(&f);
+    std::stable_sort(out.begin(), out.end(), [](const auto *a, const auto *b) {
+        return monitor::rank_of(a->status) > monitor::rank_of(b->status);
+    });
+    return out;
+}
+
+DBOPT_FUNCTION(dbopt_health) {
+    const int at_least = monitor::rank_of(args.get<std::string>(0));
+    const auto all = monitor::examine(monitor::tier_of(args.get<std::string>(1)));
+    pg::rows out(args);
+    for (const monitor::finding *f : worst_first(all))
+        if (monitor::rank_of(f->status) >= at_least)
+            out.add(f->what->name, f->status, f->value, f->what->unit, f->limits.warn,
+                    f->limits.critical, f->detail,
+                    f->bad() ? pg::value(f->what->advice) : pg::value(nullptr));
+    return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_health_summary) {
+    const auto started = std::chrono::steady_clock::now();
+    const auto all = monitor::examine(monitor::tier_of(args.get<std::string>(0)));
+    std::array<int64_t, 5> count{};
+    std::string worst;
+    for (const monitor::finding *f : worst_first(all)) {
+        ++count[static_cast<size_t>(monitor::rank_of(f->status))];
+        if (f->bad() && worst.size() < 200)
+            worst += (worst.empty() ? "" : ", ") + std::string(f->what->name);
+    }
+    const char *status = count[4] > 0 ? "critical" : count[3] > 0 ? "warning" : "ok";
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - started;
+    return args.record({status, count[4], count[3], count[2], count[1], count[0],
+                        worst.empty() ? pg::value(nullptr) : pg::value(worst), took.count()});
+}
+
+// (check_name, unit, warn, critical, low_is_bad, for_seconds, alerts, advice) of every check.
+DBOPT_FUNCTION(dbopt_checks) {
+    pg::rows out(args);
+    for (const auto topic : {monitor::activity_probes(), monitor::server_probes(),
+                             monitor::settings_probes(), monitor::schema_probes(), monitor::room_probes()})
+        for (const monitor::probe &p : topic)
+            for (const monitor::check &c : p.checks)
+                out.add(c.name, c.unit, c.limits.warn, c.limits.critical, c.limits.low_is_bad,
+                        c.for_seconds, c.alerts, static_cast<int64_t>(p.at), c.advice);
+    return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_machine) {
+    const pg::machine m = pg::read_machine();
+    return args.record({static_cast<int64_t>(m.cpus), m.memory_bytes, m.available_bytes, m.load1});
+}
+
+// The data directory first, then WAL and tablespaces where they are other file systems.
+DBOPT_FUNCTION(dbopt_filesystems) {
+    pg::rows out(args);
+    std::vector<std::string> paths = {".", "pg_wal"};
+    for (const pg::row &r : pg::query("SELECT oid::pg_catalog.text FROM pg_catalog.pg_tablespace "
+                                      "WHERE spcname NOT IN ('pg_default', 'pg_global')"))
+        paths.push_back("pg_tblspc/" + r.get<std::string>(0));
+    std::vector<uint64_t> seen;
+    for (const std::string &path : paths) {
+        const auto fs = pg::read_filesystem(path);
+        if (!fs || std::find(seen.begin(), seen.end(), fs->id) != seen.end())
+            continue;
+        seen.push_back(fs->id);
+        out.add(path == "." ? "data directory" : path, fs->total, fs->free);
+    }
+    return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_folder_bytes) {
+    return args.result(pg::folder_bytes(args.get<std::string>(0).c_str()));
+}
+
+DBOPT_FUNCTION(dbopt_database_bytes) { return args.result(pg::database_bytes()); }
+
+DBOPT_FUNCTION(dbopt_relation_bytes) {
+    pg::rows out(args);
+    for (const pg::relation_size &s : pg::relation_sizes())
+        out.add(s.relation, std::string(1, s.kind), s.owner_table, s.main, s.total());
+    return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_preloaded) { return args.result(monitor::preloaded()); }
+
+// A locked sequence is left out: reading it would wait.
+DBOPT_FUNCTION(dbopt_sequences) {
+    static const auto *last_value = new pg::statement(
+        "SELECT pg_catalog.pg_sequence_last_value($1::pg_catalog.oid)", {OIDOID});
+    pg::rows out(args);
+    const pg::result sequences = pg::query(
+        "SELECT s.seqrelid, s.seqincrement, s.seqmax, s.seqmin, "
+        "(SELECT min(CASE a.atttypid WHEN 21 THEN 32767 WHEN 23 THEN 2147483647 END) "
+        " FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attribute a "
+        " ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid "
+        " WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = s.seqrelid "
+        " AND d.deptype IN ('a', 'i')) "
+        "FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid "
+        "WHERE NOT s.seqcycle AND c.relpersistence <> 't' "
+        "AND pg_catalog.has_sequence_privilege(s.seqrelid, 'SELECT,USAGE')");
+    for (const pg::row &r : sequences) {
+        const Oid sequence = r.get<Oid>(0);
+        if (!pg::try_lock(sequence, AccessShareLock))
+            continue;
+        std::optional<int64_t> last;
+        auto gone = pg::subtransaction([&] {
+            const pg::result value = last_value->run({sequence});
+            last = value[0].optional<int64_t>(0);
+        });
+        pg::unlock(sequence, AccessShareLock);
+        if (gone || !last)
+            continue;
+        const bool up = r.get<int64_t>(1) > 0;
+        const double bound = static_cast<double>(r.get<int64_t>(up ? 2 : 3));
+        const auto column = r.optional<int64_t>(4);
+        const bool limited = up && column && static_cast<double>(*column) < bound;
+        const double end = limited ? static_cast<double>(*column) : bound;
+        out.add(sequence, *last, end, end == 0 ? 0.0 : 100.0 * static_cast<double>(*last) / end, limited);
+    }
+    return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_points) {
+    pg::rows out(args);
+    const auto values = monitor::read_points(args.get<bool>(0));
+    const auto names = monitor::points();
+    for (size_t i = 0; i < values.size(); ++i)
+        out.add(static_cast<int64_t>(i + 1), names[i].name,
+                names[i].kind == monitor::point_kind::counter ? "counter" : "gauge", names[i].unit,
+                names[i].help, values[i]);
+    return out.done();
+}

@@ -1,0 +1,49 @@
+// Health, history and what is built on them. Nothing here waits for a lock on a user's table.
+#pragma once
+#include "monitor/checks.hpp"
+#include "pg/query.hpp"
+
+namespace dbopt::monitor {
+
+// One check after measuring. status: ok, warning, critical, skipped (does not apply, or the caller
+// may not see it) or error (its probe failed; detail is the message).
+struct finding {
+    const check *what = nullptr;
+    core::thresholds limits;      // the check's own, or those of alert_set
+    std::string status;
+    std::optional<double> value = {};
+    std::string detail;
+    bool bad() const { return status == "warning" || status == "critical"; }
+};
+
+// Runs all probes up to `limit`, each in a subtransaction: one that fails costs its own rows only.
+// Without pg_read_all_stats the probes over other sessions are skipped.
+std::vector<finding> examine(tier limit);
+tier tier_of(const std::string &name); // raises 22023
+// How much a status weighs: ok 0, skipped 1, error 2, warning 3, critical 4.
+int rank_of(std::string_view status);
+
+// ---- history ----
+enum class point_kind { counter, gauge };
+struct point {
+    const char *name;
+    point_kind kind;
+    const char *unit;
+    const char *help;
+};
+// The figures of a snapshot; dbopt.history.values holds them in this order, which only ever grows.
+std::span<const point> points();
+// Counters alone cost one read of the statistics; gauges also read the size of the database's folders.
+std::vector<std::optional<double>> read_points(bool with_gauges);
+
+struct settings {
+    int slow_query_threshold = 1000; // ms
+    int history_retention_days = 30;
+    int history_objects = 500;       // tables and statements kept per snapshot
+};
+const settings &current_settings();
+// True when the library came through shared_preload_libraries.
+bool preloaded();
+void define_settings();
+
+} // namespace dbopt::monitor

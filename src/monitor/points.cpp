@@ -1,0 +1,101 @@
+// The figures that every snapshot keeps: counters of the database and the cluster, and gauges.
+#include "monitor/monitor.hpp"
+#include "pg/compat.hpp"
+
+namespace dbopt::monitor {
+
+namespace {
+
+constexpr auto counter = point_kind::counter;
+constexpr auto gauge = point_kind::gauge;
+
+// Append only: dbopt.history refers to these by position.
+constexpr point all_points[] = {
+    {"xact_commit", counter, "", "transactions committed in this database"},
+    {"xact_rollback", counter, "", "transactions rolled back in this database"},
+    {"blks_read", counter, "blocks", "blocks read from outside shared buffers"},
+    {"blks_hit", counter, "blocks", "blocks found in shared buffers"},
+    {"tup_returned", counter, "rows", "rows read by scans"},
+    {"tup_fetched", counter, "rows", "rows fetched by index scans"},
+    {"tup_inserted", counter, "rows", "rows inserted"},
+    {"tup_updated", counter, "rows", "rows updated"},
+    {"tup_deleted", counter, "rows", "rows deleted"},
+    {"conflicts", counter, "", "queries cancelled by recovery conflicts"},
+    {"temp_files", counter, "files", "temporary files written"},
+    {"temp_bytes", counter, "bytes", "bytes written to temporary files"},
+    {"deadlocks", counter, "", "deadlocks detected"},
+    {"sessions", counter, "", "sessions established"},
+    {"sessions_abandoned", counter, "", "sessions lost to the network or the client"},
+    {"sessions_killed", counter, "", "sessions ended by an operator or a fatal error"},
+    {"active_time_seconds", counter, "s", "time spent executing statements"},
+    {"checkpoints_timed", counter, "", "checkpoints begun on schedule"},
+    {"checkpoints_requested", counter, "", "checkpoints begun on request"},
+    {"checkpoint_buffers", counter, "blocks", "blocks written by checkpoints"},
+    {"maxwritten_clean", counter, "", "background writer rounds stopped at their limit"},
+    {"wal_bytes", counter, "bytes", "WAL written by the cluster"},
+    {"wal_buffers_full", counter, "", "WAL written because its buffers were full"},
+    {"connections", gauge, "", "client sessions of the cluster"},
+    {"connections_active", gauge, "", "client sessions that execute a statement"},
+    {"connections_idle_in_transaction", gauge, "", "sessions idle inside a transaction"},
+    {"connections_limit", gauge, "", "sessions that ordinary roles may open"},
+    {"database_bytes", gauge, "bytes", "size of this database"},
+    {"xid_age", gauge, "transactions", "age of the oldest unfrozen transaction id of the cluster"},
+    {"disk_free_bytes", gauge, "bytes", "free space where the data directory is"},
+    {"disk_total_bytes", gauge, "bytes", "space of the file system of the data directory"},
+    {"uptime_seconds", gauge, "s", "time since the server started"},
+    {"locks_waiting", gauge, "", "sessions that wait for a lock"},
+};
+
+// Columns 0 to 22 are the counters above, in order.
+constexpr const char *counters_17 = R"(
+SELECT xact_commit, xact_rollback, blks_read, blks_hit, tup_returned, tup_fetched, tup_inserted,
+       tup_updated, tup_deleted, conflicts, temp_files, temp_bytes, deadlocks, sessions,
+       sessions_abandoned, sessions_fatal + sessions_killed, active_time / 1000,
+       c.num_timed, c.num_requested, c.buffers_written, b.maxwritten_clean, w.wal_bytes, w.wal_buffers_full
+FROM pg_catalog.pg_stat_database d, pg_catalog.pg_stat_checkpointer c, pg_catalog.pg_stat_bgwriter b,
+     pg_catalog.pg_stat_wal w WHERE d.datname = pg_catalog.current_database())";
+constexpr const char *counters_15 = R"(
+SELECT xact_commit, xact_rollback, blks_read, blks_hit, tup_returned, tup_fetched, tup_inserted,
+       tup_updated, tup_deleted, conflicts, temp_files, temp_bytes, deadlocks, sessions,
+       sessions_abandoned, sessions_fatal + sessions_killed, active_time / 1000,
+       b.checkpoints_timed, b.checkpoints_req, b.buffers_checkpoint, b.maxwritten_clean, w.wal_bytes,
+       w.wal_buffers_full
+FROM pg_catalog.pg_stat_database d, pg_catalog.pg_stat_bgwriter b, pg_catalog.pg_stat_wal w
+WHERE d.datname = pg_catalog.current_database())";
+
+constexpr const char *gauges = R"(
+SELECT count(*) FILTER (WHERE a.backend_type = 'client backend'),
+       count(*) FILTER (WHERE a.backend_type = 'client backend' AND a.state = 'active'),
+       count(*) FILTER (WHERE a.state LIKE 'idle in transaction%'),
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+         - coalesce(current_setting('reserved_connections', true)::int, 0),
+       dbopt._database_bytes(),
+       (SELECT max(age(datfrozenxid)) FROM pg_database),
+       (SELECT free_bytes FROM dbopt._filesystems() LIMIT 1),
+       (SELECT total_bytes FROM dbopt._filesystems() LIMIT 1),
+       extract(epoch FROM now() - pg_postmaster_start_time()),
+       (SELECT count(DISTINCT l.pid) FROM pg_lock_status() l WHERE NOT l.granted)
+FROM pg_stat_get_activity(NULL) a)";
+
+void append(std::vector<std::optional<double>> &out, const pg::result &r, size_t columns) {
+    for (size_t i = 0; i < columns; ++i)
+        out.push_back(r.empty() || r[0].null(static_cast<int>(i))
+                          ? std::nullopt
+                          : std::optional<double>(std::stod(r[0].get<std::string>(static_cast<int>(i)))));
+}
+
+constexpr size_t counter_columns = 23;
+
+} // namespace
+
+std::span<const point> points() { return all_points; }
+
+std::vector<std::optional<double>> read_points(bool with_gauges) {
+    std::vector<std::optional<double>> out;
+    append(out, pg::query(pg::compat::server_version >= 17 ? counters_17 : counters_15), counter_columns);
+    if (with_gauges)
+        append(out, pg::query(gauges), std::size(all_points) - counter_columns);
+    return out;
+}
+
+} // namespace dbopt::monitor
