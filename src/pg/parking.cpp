@@ -96,8 +96,9 @@ target target_of(Node *statement) {
     return t;
 }
 
-// Marks the database and counts our processes in it. Ours are asked to leave each time.
-int ask_to_leave(const target &t) {
+// Marks the database and counts our processes in it, after asking them to leave: by their latch at
+// first, by SIGTERM when they are busy.
+int ask_to_leave(const target &t, bool firmly) {
     using namespace crew;
     pid_t leave[most_slots + 2];
     int count = 0, remain = 0;
@@ -121,8 +122,12 @@ int ask_to_leave(const target &t) {
         }
     }
     LWLockRelease(lock());
-    for (int i = 0; i < count; ++i)
-        signal(leave[i], true);
+    for (int i = 0; i < count; ++i) {
+        if (firmly)
+            signal(leave[i], true);
+        else
+            wake(leave[i]);
+    }
     return remain;
 }
 
@@ -145,7 +150,7 @@ void unpark(Oid database) {
 void park(const target &t) {
     // PostgreSQL itself waits up to 5 s for sessions to go; ours need some 10 ms.
     for (int round = 0; round < 200; ++round) {
-        if (ask_to_leave(t) == 0)
+        if (ask_to_leave(t, round >= 10) == 0)
             return;
         (void)WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
         CHECK_FOR_INTERRUPTS();

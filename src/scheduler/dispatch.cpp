@@ -1,6 +1,7 @@
 #include "scheduler/dispatch.hpp"
 #include "pg/query.hpp"
 #include "pg/transaction.hpp"
+#include "scheduler/attach.hpp"
 #include "scheduler/scheduler.hpp"
 
 namespace dbopt::scheduler {
@@ -143,14 +144,48 @@ void dispatcher::collect(TimestampTz now) {
     const std::vector<run_report> reports = finished_runs();
     if (reports.empty())
         return;
-    {
-        pg::transaction t;
-        for (const run_report &r : reports)
-            finish(r, now);
-        t.commit();
+    // All in one transaction; if one of them cannot be recorded it must not hold up the others.
+    bool together = true;
+    try {
+        finish_all(reports, now);
+    } catch (const pg::error &e) {
+        if (e.cancels() || !extension_exists_now())
+            throw;
+        together = false;
     }
-    for (const run_report &r : reports)
+    for (const run_report &r : reports) {
+        if (!together)
+            finish_alone(r, now);
         collected(r);
+    }
+}
+
+void dispatcher::finish_all(std::span<const run_report> reports, TimestampTz now) {
+    pg::transaction t;
+    for (const run_report &r : reports)
+        finish(r, now);
+    t.commit();
+}
+
+void dispatcher::finish_alone(const run_report &r, TimestampTz now) {
+    std::string problem;
+    try {
+        finish_all({&r, 1}, now);
+    } catch (const pg::error &e) {
+        if (e.cancels())
+            throw;
+        problem = e.sqlstate() + ": " + e.message();
+    }
+    if (!problem.empty())
+        pg::warning("dbopt: the end of run " + std::to_string(r.run_id) +
+                    " could not be recorded: " + problem);
+}
+
+bool dispatcher::extension_exists_now() {
+    pg::transaction t;
+    const bool exists = extension_exists();
+    t.commit();
+    return exists;
 }
 
 void dispatcher::finish(const run_report &r, TimestampTz) {
@@ -172,7 +207,7 @@ void dispatcher::finish(const run_report &r, TimestampTz) {
 void dispatcher::record(const run_report &r, std::string_view status, const std::string &message) {
     const auto text = [](const std::string &s) { return s.empty() ? pg::value() : pg::value(s); };
     (void)pg::execute(
-        "UPDATE dbopt.run SET status = $2, started_at = $3, finished_at = $4, rows = $5, tag = $6,"
+        "UPDATE dbopt.run SET status = $2, started_at = $3, finished_at = $4, rows = $5::bigint, tag = $6,"
         " sqlstate = $7, message = $8, detail = $9, hint = $10 WHERE run_id = $1",
         {r.run_id, status, pg::timestamptz{r.started}, pg::timestamptz{r.finished},
          r.failed ? pg::value() : pg::value(r.rows), text(r.tag), text(r.sqlstate), text(message),

@@ -35,6 +35,9 @@ class dispatcher {
     bool write_row(candidate &c);
     bool start(const launch &l);
     void not_started(const std::vector<launch> &failed, TimestampTz now);
+    void finish_all(std::span<const run_report> reports, TimestampTz now);
+    void finish_alone(const run_report &r, TimestampTz now);
+    static bool extension_exists_now();
     void finish(const run_report &r, TimestampTz now);
     void record(const run_report &r, std::string_view status, const std::string &message);
     void queue_cleanup(int64_t run_id);

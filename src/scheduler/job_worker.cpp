@@ -55,6 +55,11 @@ text_of_run read_run(int64_t run_id) {
     return out;
 }
 
+bool is_parked_locked() {
+    const pg::crew::database_entry *e = pg::crew::find(MyDatabaseId);
+    return e == nullptr || e->parked_by != 0;
+}
+
 class job_worker {
   public:
     explicit job_worker(int index) : slot_(slot_of(index)) {}
@@ -83,7 +88,7 @@ class job_worker {
                     slot_.started = GetCurrentTimestamp();
                     return order{slot_.run_id, slot_.max_runtime_ms};
                 }
-                const bool over = slot_.leave || !slot_.reserved || idle_ms >= idle_limit_ms;
+                const bool over = slot_.leave || is_parked_locked() || !slot_.reserved || idle_ms >= idle_limit_ms;
                 if (over && slot_.state == slot_state::ready) {
                     slot_.state = slot_state::free;
                     slot_.pid = 0;
