@@ -1,11 +1,9 @@
 #include "scheduler/services.hpp"
-#include "partition/partition.hpp"
 
 namespace dbopt::scheduler {
 
 // One line per room that works in the background.
 static const service list[] = {
-    {"partition", 60, partition::background},
     {nullptr, 0, nullptr}, // the end
 };
 
