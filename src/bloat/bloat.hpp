@@ -70,6 +70,12 @@ struct collected {
     double reclaimable = 0, percent = 0;
     std::string status, detail;
 };
-std::vector<collected> collect(int64_t max_milliseconds);
+struct collect_options {
+    int64_t max_milliseconds = 60000;
+    int64_t min_bytes = 1 << 20;
+    pg::interval keep = {.days = 90};
+};
+// Measures, stores in dbopt._bloat_history and drops what is older than `keep`.
+std::vector<collected> collect(const collect_options &o);
 
 } // namespace dbopt::bloat

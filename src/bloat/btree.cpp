@@ -14,12 +14,13 @@ namespace {
 
 constexpr uint32_t first_sample = 800;
 constexpr size_t first_lookups = 20000; // rows looked up at first …
-constexpr size_t most_lookups = 400000; // … and at most, when sampling
+constexpr size_t most_lookups = 100000; // … and at most, when sampling
 constexpr double margin = 0.6;
 
 struct leaf {
     std::vector<pg::key_group> groups;
     std::vector<pg::tuple_address> addresses;
+    bool first_is_piece = false, last_is_piece = false;
 };
 
 struct sample {
@@ -30,11 +31,60 @@ struct sample {
     double pivots = 0, pivot_bytes = 0;
 };
 
-void pack(core::btree_packer &packer, std::span<const pg::key_group> groups) {
+// A page that holds nothing but rows of one key is a piece of a longer run.
+void pack(core::btree_packer &packer, std::span<const pg::key_group> groups, bool first_is_piece,
+          bool last_is_piece) {
     for (size_t i = 0; i < groups.size(); ++i)
         if (groups[i].rows > 0)
-            packer.add(groups[i].key_bytes, groups[i].rows, i == 0 || i + 1 == groups.size());
+            packer.add(groups[i].key_bytes, groups[i].rows,
+                       (i == 0 && first_is_piece) || (i + 1 == groups.size() && last_is_piece));
 }
+
+// Runs of one key that go over the end of a page count where they begin, with all their rows; only
+// runs that fill whole pages are counted piece by piece. Small groups are hardly worth the look.
+class run_joiner {
+  public:
+    explicit run_joiner(pg::page_reader &reader) : reader_(reader) {}
+
+    void join(pg::btree_page &page, leaf &l) {
+        l.groups = page.groups;
+        l.addresses = page.addresses;
+        l.first_is_piece = l.last_is_piece = false;
+        constexpr int small = 8;
+        if (l.groups.empty())
+            return;
+        if (l.groups.size() == 1) {
+            l.first_is_piece = l.last_is_piece = page.goes_on || l.groups[0].rows >= small;
+            return;
+        }
+        if (page.goes_on && l.groups.back().rows > 0 && page.right != 0 && read(page.right)) {
+            if (near_.groups.size() == 1 && near_.goes_on) {
+                l.last_is_piece = true;
+            } else if (!near_.groups.empty()) {
+                const uint16_t more = near_.groups[0].rows;
+                l.addresses.insert(l.addresses.end(), near_.addresses.begin(),
+                                   near_.addresses.begin() + more); // the last group lies last
+                l.groups.back().rows = static_cast<uint16_t>(l.groups.back().rows + more);
+            }
+        }
+        if (l.groups[0].rows >= small && page.left != 0 && read(page.left) && near_.goes_on) {
+            if (near_.groups.size() == 1)
+                l.first_is_piece = true;
+            else
+                l.groups[0].rows = 0; // counted on the page to the left
+        }
+    }
+
+  private:
+    bool read(uint32_t block) {
+        reader_.copy(block, raw_);
+        pg::parse_btree_page(raw_, near_);
+        return near_.kind == pg::page_kind::leaf;
+    }
+    pg::page_reader &reader_;
+    pg::btree_page near_{};
+    alignas(8) char raw_[8192];
+};
 
 core::btree_packer packer_for(const pg::index_facts &facts) {
     return core::btree_packer({.fillfactor = static_cast<uint32_t>(facts.fillfactor),
@@ -45,7 +95,8 @@ sample read_sample(const index_job &job, std::span<const uint32_t> chosen) {
     sample s;
     core::btree_packer packer = packer_for(job.facts);
     pg::btree_page page{};
-    for_each_page(job.index.get(), chosen, 1, [&](size_t, const char *raw) {
+    leaf l;
+    for_each_page(job.index.get(), chosen, 1, [&](size_t, const char *raw, pg::page_reader &reader) {
         pg::parse_btree_page(raw, page);
         const double before = packer.pages();
         if (page.kind == pg::page_kind::internal) {
@@ -54,9 +105,13 @@ sample read_sample(const index_job &job, std::span<const uint32_t> chosen) {
         } else if (page.kind == pg::page_kind::leaf) {
             s.free += page.free_bytes;
             s.room += page.room;
-            pack(packer, page.groups);
+            if (job.facts.deduplicates)
+                run_joiner(reader).join(page, l);
+            else
+                l = {page.groups, page.addresses};
+            pack(packer, l.groups, l.first_is_piece, l.last_is_piece);
             if (!page.addresses.empty())
-                s.leaves.push_back({page.groups, page.addresses});
+                s.leaves.push_back(l);
         }
         s.packed.push_back(packer.pages() - before);
         s.entries.push_back(static_cast<double>(page.addresses.size()));
@@ -120,38 +175,57 @@ struct ratio {
     double value = 1, half_width = 0;
 };
 
+// Which rows of a leaf to look up: all of a small group, some of a large one.
+constexpr uint32_t large_group = 32, looked_up = 16;
+
+uint32_t lookups_of(const pg::key_group &g) { return g.rows > large_group ? looked_up : g.rows; }
+
+void choose_rows(const leaf &l, std::vector<pg::tuple_address> &rows) {
+    for (const pg::key_group &g : l.groups)
+        for (uint32_t k = 0, n = lookups_of(g); k < n; ++k)
+            rows.push_back(l.addresses[g.first + k * g.rows / n]);
+}
+
+// The groups of a leaf with the dead rows taken off; `at` moves over the answers.
+void keep_needed(const leaf &l, const std::vector<bool> &needed, size_t &at,
+                 std::vector<pg::key_group> &groups) {
+    groups = l.groups;
+    for (pg::key_group &g : groups) {
+        const uint32_t n = lookups_of(g);
+        uint32_t alive = 0;
+        for (uint32_t k = 0; k < n; ++k)
+            alive += needed[at++] ? 1 : 0;
+        if (n > 0)
+            g.rows = static_cast<uint16_t>((alive * g.rows + n / 2) / n);
+    }
+}
+
 // Share of the packed size that is left when only needed rows keep their entries.
 ratio needed_ratio(const index_job &job, const sample &s, row_lookup &lookup, size_t budget) {
     size_t total = 0;
     for (const leaf &l : s.leaves)
-        total += l.addresses.size();
+        for (const pg::key_group &g : l.groups)
+            total += lookups_of(g);
     const size_t step = std::max<size_t>(1, (total + budget - 1) / std::max<size_t>(1, budget));
     std::vector<pg::tuple_address> rows;
     std::vector<const leaf *> taken;
     for (size_t i = 0; i < s.leaves.size(); i += step) {
         taken.push_back(&s.leaves[i]);
-        rows.insert(rows.end(), s.leaves[i].addresses.begin(), s.leaves[i].addresses.end());
+        choose_rows(s.leaves[i], rows);
     }
     std::vector<bool> needed;
     lookup.run(rows, needed);
     core::btree_packer all = packer_for(job.facts), kept = packer_for(job.facts);
     std::vector<double> x, y;
     std::vector<pg::key_group> groups;
-    size_t base = 0;
+    size_t at = 0;
     for (const leaf *l : taken) {
-        groups = l->groups;
-        for (pg::key_group &g : groups) {
-            uint16_t alive = 0;
-            for (uint32_t k = 0; k < g.rows; ++k)
-                alive += needed[base + g.first + k] ? 1 : 0;
-            g.rows = alive;
-        }
+        keep_needed(*l, needed, at, groups);
         const double a = all.pages(), k = kept.pages();
-        pack(all, l->groups);
-        pack(kept, groups);
+        pack(all, l->groups, l->first_is_piece, l->last_is_piece);
+        pack(kept, groups, l->first_is_piece, l->last_is_piece);
         x.push_back(all.pages() - a);
         y.push_back(kept.pages() - k);
-        base += l->addresses.size();
     }
     double sx = 0, sy = 0, squares = 0;
     for (size_t i = 0; i < x.size(); ++i) {

@@ -8,18 +8,20 @@ namespace pg = dbopt::pg;
 
 namespace {
 
-double percent(double part, double whole) {
-    return whole > 0 ? std::clamp(100.0 * part / whole, 0.0, 100.0) : 0;
+double percent(double part, double whole, double least = 0) {
+    return whole > 0 ? std::clamp(100.0 * part / whole, least, 100.0) : 0;
 }
+// A rewrite may also make a relation larger (defaults written out, fillfactor): then it is negative.
+constexpr double may_grow = -1000;
 double round2(double x) { return std::round(x * 100) / 100; }
 
 struct interval_pct {
     double at, low, high;
 };
 // Measured exactly: the interval is the value. Shares of a whole stay between 0 and 100.
-interval_pct in_percent(const bloat::amount &a, double whole) {
-    return {round2(percent(a.bytes, whole)), round2(percent(a.bytes - a.half_width, whole)),
-            round2(percent(a.bytes + a.half_width, whole))};
+interval_pct in_percent(const bloat::amount &a, double whole, double least = 0) {
+    return {round2(percent(a.bytes, whole, least)), round2(percent(a.bytes - a.half_width, whole, least)),
+            round2(percent(a.bytes + a.half_width, whole, least))};
 }
 
 bloat::options options_from(const pg::arguments &args) {
@@ -52,14 +54,15 @@ DBOPT_FUNCTION(dbopt_table_bloat) {
                             since(start), {}, {}, {}, {}, "skipped", t.heap.skipped});
     const double whole = 8192.0 * static_cast<double>(t.heap.pages);
     const interval_pct dead = in_percent(t.heap.dead, whole), free = in_percent(t.heap.free, whole),
-                       gain = in_percent(t.reclaimable(), t.bytes());
+                       gain = in_percent(t.reclaimable(), t.bytes(), may_grow);
     return args.record(
         {relation, name, t.heap.pages, t.heap.sampled, round2(percent(t.heap.live.bytes, whole)),
          dead.at, dead.low, dead.high, free.at, free.low, free.high,
-         static_cast<int64_t>(std::max(0.0, t.reclaimable().bytes)), gain.at, gain.low, gain.high,
+         static_cast<int64_t>(t.reclaimable().bytes), gain.at, gain.low, gain.high,
          since(start), round2(percent(t.heap.held, whole)), round2(percent(t.heap.running, whole)),
          static_cast<int64_t>(toast_bytes),
-         static_cast<int64_t>(std::max(0.0, t.toast.reclaimable.bytes)), "done", t.detail});
+         static_cast<int64_t>(t.toast.reclaimable.bytes), "done",
+         t.detail.empty() ? pg::value() : pg::value(t.detail)});
 }
 
 DBOPT_FUNCTION(dbopt_index_bloat) {
@@ -73,9 +76,21 @@ DBOPT_FUNCTION(dbopt_index_bloat) {
         return args.record({index, r.access_method, name, r.pages, 0, {}, {}, {}, {}, {}, {},
                             since(start), "skipped", r.skipped});
     const interval_pct gain =
-        in_percent(r.reclaimable(), 8192.0 * static_cast<double>(r.pages));
+        in_percent(r.reclaimable(), 8192.0 * static_cast<double>(r.pages), may_grow);
     return args.record({index, r.access_method, name, r.pages, r.sampled, round2(r.density),
                         static_cast<int64_t>(std::ceil(r.rebuilt.bytes / 8192.0)),
-                        static_cast<int64_t>(std::max(0.0, r.reclaimable().bytes)), gain.at,
+                        static_cast<int64_t>(r.reclaimable().bytes), gain.at,
                         gain.low, gain.high, since(start), "done", {}});
+}
+
+DBOPT_FUNCTION(dbopt_bloat_collect) {
+    pg::rows out(args);
+    bloat::collect_options o;
+    o.max_milliseconds = static_cast<int64_t>(args.get<pg::interval>(0).seconds() * 1000);
+    o.min_bytes = args.get<int64_t>(1);
+    o.keep = args.get<pg::interval>(2);
+    for (const bloat::collected &c : bloat::collect(o))
+        out.add(c.relation, c.kind, static_cast<int64_t>(c.reclaimable), round2(c.percent), c.status,
+                c.detail.empty() ? pg::value() : pg::value(c.detail));
+    return out.done();
 }

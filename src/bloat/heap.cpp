@@ -9,7 +9,7 @@ namespace dbopt::bloat {
 
 namespace {
 
-constexpr uint32_t first_sample = 600;
+constexpr uint32_t first_sample = 400;
 constexpr uint32_t prefetch_distance = 32;
 // The interval is itself an estimate: stop at 60 % of what was asked for.
 constexpr double margin = 0.6;

@@ -24,6 +24,14 @@ index_result measure_index(Oid index, const options &o) {
         r.skipped = "empty file";
     else if (facts.access_method == BTREE_AM_OID)
         measure_btree(job, r);
+    else if (facts.access_method == HASH_AM_OID)
+        measure_hash(job, r);
+    else if (facts.access_method == GIST_AM_OID)
+        measure_gist(job, r);
+    else if (facts.access_method == GIN_AM_OID)
+        measure_gin(job, r);
+    else if (facts.access_method == BRIN_AM_OID)
+        measure_brin(job, r);
     else
         r.skipped = "access method " + r.access_method + " cannot be measured";
     return r;

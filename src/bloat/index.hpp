@@ -15,8 +15,12 @@ struct index_job {
 };
 
 void measure_btree(const index_job &job, index_result &r);
+void measure_hash(const index_job &job, index_result &r);
+void measure_gist(const index_job &job, index_result &r);
+void measure_gin(const index_job &job, index_result &r);
+void measure_brin(const index_job &job, index_result &r);
 
-// Reads the blocks `from + chosen[i]`, with prefetch; f(i, page).
+// Reads the blocks `from + chosen[i]`, with prefetch; f(i, page, reader).
 template <class F>
 void for_each_page(Relation relation, std::span<const uint32_t> chosen, uint32_t from, F &&f) {
     constexpr size_t distance = 32;
@@ -27,7 +31,7 @@ void for_each_page(Relation relation, std::span<const uint32_t> chosen, uint32_t
              ahead < std::min(chosen.size(), i + distance); ++ahead)
             reader.prefetch(from + chosen[ahead]);
         reader.copy(from + chosen[i], page);
-        f(i, page);
+        f(i, page, reader);
     }
 }
 

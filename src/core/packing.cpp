@@ -42,29 +42,32 @@ btree_packer::btree_packer(const options &o)
       max_posting_(o.layout.page_bytes * 10 / 100 / o.layout.alignment * o.layout.alignment -
                    o.layout.line_pointer_bytes) {}
 
-void btree_packer::put(uint32_t bytes) {
+void btree_packer::put(uint32_t bytes, uint32_t posting_bytes) {
     const uint32_t item = bytes + o_.layout.line_pointer_bytes;
     const uint32_t left = usable_ - used_;
-    if (count_ > 1 && (left < item + o_.layout.alignment || left < reserve_)) {
-        // The last item moves on to the next page and leaves its (truncated) key as high key.
+    if (count_ > 1 && (left < bytes + o_.layout.alignment || left + last_posting_ < reserve_)) {
+        // The last item moves on to the next page and leaves its key, without its list of rows, as
+        // high key: that list does not count as filling the page.
         ++full_;
         used_ = last_;
         count_ = 1;
     }
     used_ = std::min(used_ + item, usable_);
     last_ = item;
+    last_posting_ = posting_bytes;
     ++count_;
 }
 
 void btree_packer::add(uint32_t key_bytes, uint32_t count, bool cut) {
     if (!o_.deduplicate) {
         for (; count > 0; --count)
-            put(key_bytes);
+            put(key_bytes, 0);
         return;
     }
     constexpr uint32_t tid_bytes = 6;
     const uint32_t most = key_bytes + 2 * tid_bytes > max_posting_
                               ? 1 : (max_posting_ - key_bytes) / tid_bytes;
+    cut = cut && count >= 8; // a small group is hardly cut, and its neighbours are small as well
     if (cut)
         count += std::exchange(waiting_, 0);
     while (count > 0) {
@@ -73,7 +76,8 @@ void btree_packer::add(uint32_t key_bytes, uint32_t count, bool cut) {
             waiting_ = rows;
             return;
         }
-        put(rows == 1 ? key_bytes : align_up(key_bytes + rows * tid_bytes, o_.layout.alignment));
+        const uint32_t merged = align_up(key_bytes + rows * tid_bytes, o_.layout.alignment);
+        put(rows == 1 ? key_bytes : merged, rows == 1 ? 0 : merged - key_bytes);
         count -= rows;
     }
 }

@@ -58,11 +58,11 @@ class btree_packer {
     double pages() const;
 
   private:
-    void put(uint32_t bytes);
+    void put(uint32_t bytes, uint32_t posting_bytes);
     options o_;
     uint32_t usable_, reserve_, max_posting_;
     uint64_t full_ = 0;
-    uint32_t used_ = 0, last_ = 0, count_ = 0;
+    uint32_t used_ = 0, last_ = 0, last_posting_ = 0, count_ = 0;
     uint32_t waiting_ = 0; // rows of cut groups
 };
 

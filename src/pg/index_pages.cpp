@@ -1,6 +1,9 @@
 #include "pg/index_pages.hpp"
 
 extern "C" {
+#include "access/brin.h"
+#include "access/brin_page.h"
+#include "access/gin_private.h"
 #include "access/gist_private.h"
 #include "access/hash.h"
 #include "access/nbtree.h"
@@ -40,7 +43,12 @@ index_facts describe_index(Relation index) {
             f.fillfactor = index->rd_options != nullptr
                                ? reinterpret_cast<GiSTOptions *>(index->rd_options)->fillfactor
                                : GIST_DEFAULT_FILLFACTOR;
+            f.sorted_build = true;
+            for (int i = 1; i <= IndexRelationGetNumberOfKeyAttributes(index); ++i)
+                f.sorted_build = f.sorted_build &&
+                                 OidIsValid(index_getprocid(index, i, GIST_SORTSUPPORT_PROC));
             break;
+        case BRIN_AM_OID: f.pages_per_range = BrinGetPagesPerRange(index); break;
         default: break;
         }
     });
@@ -79,7 +87,15 @@ void parse_btree_page(const char *raw, btree_page &out) {
     out.kind = P_ISLEAF(opaque) ? page_kind::leaf : page_kind::internal;
     out.room = reinterpret_cast<PageHeader>(page)->pd_special - SizeOfPageHeaderData;
     out.free_bytes = PageGetFreeSpace(page);
+    out.left = opaque->btpo_prev;
+    out.right = opaque->btpo_next;
     const OffsetNumber last = PageGetMaxOffsetNumber(page);
+    // A page that was split between equal keys needs the row's address in its high key.
+    out.goes_on = false;
+    if (!P_RIGHTMOST(opaque) && last >= P_HIKEY) {
+        auto high = reinterpret_cast<IndexTuple>(PageGetItem(page, PageGetItemId(page, P_HIKEY)));
+        out.goes_on = BTreeTupleIsPivot(high) && BTreeTupleGetHeapTID(high) != nullptr;
+    }
     key_bytes previous{nullptr, 0};
     for (OffsetNumber n = P_FIRSTDATAKEY(opaque); n <= last; ++n) {
         ItemId id = PageGetItemId(page, n);
@@ -103,6 +119,105 @@ void parse_btree_page(const char *raw, btree_page &out) {
                                      ItemPointerGetOffsetNumberNoCheck(&tids[i])});
         out.groups.back().rows += static_cast<uint16_t>(rows);
     }
+}
+
+namespace {
+
+// Counts what is in use between the header and the special space.
+void count_items(Page page, plain_page &out) {
+    const OffsetNumber last = PageGetMaxOffsetNumber(page);
+    for (OffsetNumber n = FirstOffsetNumber; n <= last; ++n) {
+        ItemId id = PageGetItemId(page, n);
+        if (!ItemIdIsUsed(id) || ItemIdIsDead(id) || !ItemIdHasStorage(id))
+            continue;
+        ++out.entries;
+        out.used += MAXALIGN(ItemIdGetLength(id)) + sizeof(ItemIdData);
+    }
+}
+
+bool begin_page(Page page, size_t special, plain_page &out) {
+    out.kind = page_kind::reusable;
+    out.pending = out.posting_tree = false;
+    out.room = out.used = out.entries = out.trees = 0;
+    out.keys.clear();
+    if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(special))
+        return false;
+    out.room = reinterpret_cast<PageHeader>(page)->pd_special - SizeOfPageHeaderData;
+    return true;
+}
+
+} // namespace
+
+void parse_hash_page(const char *raw, plain_page &out) {
+    Page page = const_cast<char *>(raw);
+    if (!begin_page(page, sizeof(HashPageOpaqueData), out))
+        return;
+    const uint16 type = HashPageGetOpaque(page)->hasho_flag & LH_PAGE_TYPE;
+    if (type == LH_META_PAGE || type == LH_BITMAP_PAGE) {
+        out.kind = page_kind::other;
+    } else if (type == LH_BUCKET_PAGE || type == LH_OVERFLOW_PAGE) {
+        out.kind = page_kind::leaf;
+        count_items(page, out);
+    }
+}
+
+void parse_gist_page(const char *raw, plain_page &out) {
+    Page page = const_cast<char *>(raw);
+    if (!begin_page(page, sizeof(GISTPageOpaqueData), out) || GistPageIsDeleted(page))
+        return;
+    out.kind = GistPageIsLeaf(page) ? page_kind::leaf : page_kind::internal;
+    count_items(page, out);
+}
+
+void parse_gin_page(const char *raw, plain_page &out) {
+    Page page = const_cast<char *>(raw);
+    if (!begin_page(page, sizeof(GinPageOpaqueData), out) || GinPageIsDeleted(page))
+        return;
+    const uint16 flags = GinPageGetOpaque(page)->flags;
+    if ((flags & GIN_META) != 0) {
+        out.kind = page_kind::other;
+    } else if ((flags & GIN_LIST) != 0) {
+        out.kind = page_kind::leaf;
+        out.pending = true;
+        const OffsetNumber last = PageGetMaxOffsetNumber(page);
+        for (OffsetNumber n = FirstOffsetNumber; n <= last; ++n) {
+            auto tuple = reinterpret_cast<IndexTuple>(PageGetItem(page, PageGetItemId(page, n)));
+            uint64_t hash = 1469598103934665603ULL; // FNV-1a over everything but the address
+            for (size_t i = offsetof(IndexTupleData, t_info); i < IndexTupleSize(tuple); ++i)
+                hash = (hash ^ static_cast<unsigned char>(reinterpret_cast<char *>(tuple)[i])) *
+                       1099511628211ULL;
+            out.keys.push_back({hash, static_cast<uint16_t>(IndexTupleSize(tuple))});
+        }
+    } else if ((flags & GIN_DATA) != 0) {
+        out.kind = (flags & GIN_LEAF) != 0 ? page_kind::leaf : page_kind::internal;
+        out.posting_tree = true;
+        if (out.kind == page_kind::leaf && (flags & GIN_COMPRESSED) != 0)
+            out.used = GinDataLeafPageGetPostingListSize(page);
+    } else if ((flags & GIN_LEAF) == 0) {
+        out.kind = page_kind::internal;
+    } else {
+        out.kind = page_kind::leaf;
+        const OffsetNumber last = PageGetMaxOffsetNumber(page);
+        for (OffsetNumber n = FirstOffsetNumber; n <= last; ++n) {
+            ItemId id = PageGetItemId(page, n);
+            auto tuple = reinterpret_cast<IndexTuple>(PageGetItem(page, id));
+            // VACUUM never removes a key, even when no row is left.
+            if (!GinIsPostingTree(tuple) && GinGetNPosting(tuple) == 0)
+                continue;
+            ++out.entries;
+            out.trees += GinIsPostingTree(tuple) ? 1 : 0;
+            out.used += MAXALIGN(ItemIdGetLength(id)) + sizeof(ItemIdData);
+        }
+    }
+}
+
+void parse_brin_page(const char *raw, plain_page &out) {
+    Page page = const_cast<char *>(raw);
+    if (!begin_page(page, sizeof(BrinSpecialSpace), out))
+        return;
+    out.kind = BRIN_IS_REGULAR_PAGE(page) ? page_kind::leaf : page_kind::other;
+    if (out.kind == page_kind::leaf)
+        count_items(page, out);
 }
 
 } // namespace dbopt::pg

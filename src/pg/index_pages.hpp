@@ -24,11 +24,28 @@ struct btree_page {
     page_kind kind;
     uint32_t free_bytes = 0, room = 0; // leaf pages: unused bytes, and all that could be used
     uint32_t items = 0, item_bytes = 0;
+    uint32_t left = 0, right = 0;      // neighbours in key order; 0: none
+    bool goes_on = false;              // the last key goes on with the first entry of the right one
     std::vector<key_group> groups;     // leaf pages; entries marked dead are left out
     std::vector<tuple_address> addresses;
 };
 // Reuses the vectors of `out`.
 void parse_btree_page(const char *page, btree_page &out);
+
+// Pages of hash, GiST, GIN and BRIN indexes, told apart as far as a prediction needs it.
+struct plain_page {
+    page_kind kind;
+    bool pending = false;     // GIN: page of the pending list
+    bool posting_tree = false; // GIN: leaf of a posting tree
+    uint32_t room = 0, used = 0; // bytes; used counts live entries and their line pointers
+    uint32_t entries = 0;     // live ones
+    uint32_t trees = 0;       // GIN: entries that lead to a posting tree
+    std::vector<std::pair<uint64_t, uint16_t>> keys; // pending GIN entries: hash of the key, its size
+};
+void parse_hash_page(const char *page, plain_page &out);
+void parse_gist_page(const char *page, plain_page &out);
+void parse_gin_page(const char *page, plain_page &out);
+void parse_brin_page(const char *page, plain_page &out);
 
 struct index_facts {
     Oid access_method = InvalidOid;
@@ -36,6 +53,8 @@ struct index_facts {
     Oid table = InvalidOid;
     bool valid = false, unique = false, partial = false;
     bool deduplicates = false; // a rebuild would
+    bool sorted_build = false; // GiST: every operator class supports it
+    uint32_t pages_per_range = 0; // BRIN
     int fillfactor = 90;
 };
 index_facts describe_index(Relation index);

@@ -108,6 +108,11 @@ enum class fate { live, running, held, gone };
 // pgstattuple's SnapshotDirty: rows of other running transactions count as live, rows that the own
 // transaction deleted as dead.
 fate judge(HeapTuple tuple, Buffer buffer, TransactionId oldest_xmin) {
+    // Most rows carry both hints: no call needed.
+    constexpr uint16 plainly_live = HEAP_XMIN_COMMITTED | HEAP_XMAX_INVALID;
+    if ((tuple->t_data->t_infomask & plainly_live) == plainly_live &&
+        (tuple->t_data->t_infomask & HEAP_MOVED) == 0)
+        return fate::live;
     TransactionId dead_after = InvalidTransactionId;
     switch (HeapTupleSatisfiesVacuumHorizon(tuple, buffer, &dead_after)) {
     case HEAPTUPLE_LIVE: return fate::live;

@@ -1,0 +1,101 @@
+// Rounds over the whole database: largest and longest unmeasured first, within a given time.
+#include "bloat/bloat.hpp"
+#include "pg/query.hpp"
+#include "pg/transaction.hpp"
+
+namespace dbopt::bloat {
+
+namespace {
+
+struct candidate {
+    Oid relation;
+    bool index;
+    int64_t bytes;
+};
+
+// What has not been measured for long moves forward: its size counts more with every day.
+constexpr const char *candidates_sql = R"(
+SELECT c.oid, c.relkind = 'i', s.bytes
+FROM pg_catalog.pg_class c
+CROSS JOIN LATERAL (SELECT pg_catalog.pg_table_size(c.oid) AS bytes) s
+LEFT JOIN LATERAL (SELECT pg_catalog.max(h.measured_at) AS last FROM dbopt._bloat_history h
+                   WHERE h.relid = c.oid) h ON true
+WHERE c.relkind IN ('r', 'm', 'i') AND c.relpersistence <> 't' AND s.bytes >= $1
+  AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace
+ORDER BY s.bytes::float8 * (1 + COALESCE(EXTRACT(epoch FROM pg_catalog.now() - h.last) / 86400, 1000))
+         DESC, c.oid)";
+
+struct stored {
+    collected row;
+    amount size, reclaimable;
+    double dead_pct = 0, held_pct = 0;
+};
+
+void measure(const candidate &c, stored &s) {
+    if (c.index) {
+        const index_result r = measure_index(c.relation, {.max_error = 1});
+        s.size.bytes = 8192.0 * static_cast<double>(r.pages);
+        s.reclaimable = r.reclaimable();
+        s.row.detail = r.skipped;
+    } else {
+        const table_result t = measure_table(c.relation, {});
+        s.size.bytes = t.bytes();
+        s.reclaimable = t.reclaimable();
+        s.row.detail = t.heap.skipped;
+        const double whole = std::max(1.0, 8192.0 * static_cast<double>(t.heap.pages));
+        s.dead_pct = 100 * t.heap.dead.bytes / whole;
+        s.held_pct = 100 * t.heap.held / whole;
+    }
+    s.row.status = s.row.detail.empty() ? "done" : "skipped";
+}
+
+void store(stored &s) {
+    const double whole = std::max(1.0, s.size.bytes);
+    const double width = 100 * s.reclaimable.half_width / whole;
+    s.row.reclaimable = s.reclaimable.bytes;
+    s.row.percent = 100 * s.reclaimable.bytes / whole;
+    pg::execute("INSERT INTO dbopt._bloat_history (relid, kind, size_bytes, reclaimable_bytes,"
+                " reclaimable_pct, reclaimable_pct_low, reclaimable_pct_high, dead_pct, held_pct)"
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                {s.row.relation, s.row.kind, static_cast<int64_t>(s.size.bytes),
+                 static_cast<int64_t>(s.row.reclaimable), s.row.percent, s.row.percent - width,
+                 s.row.percent + width, s.dead_pct, s.held_pct});
+}
+
+} // namespace
+
+std::vector<collected> collect(const collect_options &o) {
+    std::vector<collected> out;
+    std::vector<candidate> todo;
+    for (const pg::row &row : pg::query(candidates_sql, {o.min_bytes}))
+        todo.push_back({row.get<Oid>(0), row.get<bool>(1), row.get_or<int64_t>(2, 0)});
+    const int64_t end = pg::clock().us + o.max_milliseconds * 1000;
+    for (const candidate &c : todo) {
+        stored s;
+        s.row.relation = c.relation;
+        s.row.kind = c.index ? "index" : "table";
+        if (pg::clock().us >= end) {
+            s.row.status = "skipped";
+            s.row.detail = "no time left in this round";
+            out.push_back(s.row);
+            continue;
+        }
+        // One relation that fails (a damaged page, dropped meanwhile) must not hide the others.
+        const auto failure = pg::subtransaction([&] {
+            measure(c, s);
+            if (s.row.status == "done")
+                store(s);
+        });
+        if (failure) {
+            s.row.status = "failed";
+            s.row.detail = failure->message();
+        }
+        out.push_back(s.row);
+    }
+    pg::execute("DELETE FROM dbopt._bloat_history h WHERE h.measured_at < pg_catalog.now() - $1"
+                " OR NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = h.relid)",
+                {o.keep});
+    return out;
+}
+
+} // namespace dbopt::bloat
