@@ -1,6 +1,7 @@
 # dbopt: build with the server's own PGXS.  make && make install && make installcheck
 #   PG_CONFIG=/path/to/pg_config   chooses the server
 #   WERROR=                        drops -Werror (packagers with newer compilers)
+#   EXTRA_CXXFLAGS='-O1 -g0'       appended to the compiler's flags
 PG_CONFIG ?= pg_config
 WERROR ?= -Werror
 
@@ -30,6 +31,7 @@ override with_llvm = no
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
+override CXXFLAGS += $(EXTRA_CXXFLAGS)
 -include $(OBJS:.o=.d)
 
 # A room's SQL lives beside its C++; the extension script is their concatenation.
