@@ -145,6 +145,7 @@ run_suite() {
     echo "$p passed, $f failed" >"$WORK/out/$name.count"
 }
 
+
 wanted() { # NAME: chosen by --suite, or all
     [ ${#SUITES[@]} = 0 ] && return 0
     local s; for s in "${SUITES[@]}"; do [ "$s" = "$1" ] && return 0; done
@@ -153,6 +154,7 @@ wanted() { # NAME: chosen by --suite, or all
 
 # The suites that share a cluster run one after the other; beside them the ones that mostly wait.
 run_suites() {
+    export TREE WORK PG_VERSION
     local t=$TREE/test h
     (
         wanted tap && has "$t"/tap/t/*.pl && run_suite tap

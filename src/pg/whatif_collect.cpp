@@ -1,13 +1,13 @@
 // What each base relation of a query is asked for, read where the planner has just finished working
 // it out: after pull-up, constant folding, outer-join reduction and equivalence classes. Plain C
 // style: this runs inside the planner, where an error jumps.
+#include "pg/collation.hpp"
 #include "pg/whatif_internal.hpp"
 
 extern "C" {
 #include "catalog/pg_collation.h"
 #include "catalog/pg_opclass.h"
 #include "utils/fmgroids.h"
-#include "utils/pg_locale.h"
 }
 
 namespace dbopt::pg::whatif {
@@ -106,7 +106,7 @@ bool pattern_use(const collector &c, Oid op, Node *pattern, Oid collation, raw_u
     if (like ? (fixed[0] == '%' || fixed[0] == '_') : (fixed[0] != '^' || !isalnum(fixed[1])))
         return false;
     use->kind = use_kind::prefix;
-    if (!lc_collate_is_c(collation))
+    if (!sorts_as_c(collation))
         use->opclass = opclass_by_name("text_pattern_ops", BTREE_AM_OID);
     return true;
 }
