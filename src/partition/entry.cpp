@@ -1,6 +1,6 @@
 // SQL entry points of the partition room.
-#include "partition/partition.hpp"
-#include "pg/entry.hpp"
+#include "partition/conversion.hpp"
+#include "pg/transaction.hpp"
 
 using namespace dbopt;
 namespace room = dbopt::partition;
@@ -74,4 +74,36 @@ DBOPT_FUNCTION(dbopt_partition_list) {
         out.add(l.parent, l.partition, l.is_default, l.pending, l.lower, l.upper, l.lower_time,
                 l.upper_time, l.lower_id, l.upper_id);
     return out.done();
+}
+
+namespace {
+room::convert_options convert_arguments(const pg::arguments &args) {
+    room::convert_options o;
+    o.source = args.get<Oid>(0);
+    o.key_column = args.get<std::string>(1);
+    o.step = args.get<std::string>(2);
+    o.max_lock_ms = static_cast<int64_t>(args.get<pg::interval>(3).seconds() * 1000);
+    o.accept_lost = args.get_or<bool>(4, false);
+    return o;
+}
+} // namespace
+
+DBOPT_FUNCTION(dbopt_partition_convert_plan) {
+    const std::vector<room::plan_row> plan = room::convert_plan(convert_arguments(args));
+    pg::rows out(args);
+    for (const room::plan_row &r : plan)
+        out.add(r.step, r.kind, r.item, r.detail, r.command.empty() ? pg::value(nullptr) : pg::value(r.command));
+    return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_partition_convert) {
+    const room::convert_options o = convert_arguments(args);
+    pg::require_toplevel_call(args, "partition_convert");
+    room::convert(o);
+    return args.nothing();
+}
+
+DBOPT_FUNCTION(dbopt_partition_convert_abort) {
+    room::convert_abort(args.get<Oid>(0));
+    return args.nothing();
 }

@@ -118,3 +118,57 @@ FROM dbopt.partition_config c
         FROM dbopt._partition_list() l GROUP BY l.parent) p ON p.parent = c.parent;
 COMMENT ON VIEW dbopt.partition_sets IS 'managed sets: their rules, their extent, the last round';
 GRANT SELECT ON dbopt.partition_sets TO pg_monitor;
+
+CREATE TABLE dbopt.partition_work (
+    source regclass PRIMARY KEY,
+    kind text NOT NULL CHECK (kind IN ('convert', 'drain')),
+    phase text NOT NULL CHECK (phase IN ('copy', 'settle', 'index', 'catchup', 'swap', 'done')),
+    parent regclass,
+    staging regclass,
+    key_column name NOT NULL,
+    step text NOT NULL,
+    key_unit text NOT NULL,
+    timezone text NOT NULL,
+    step_months bigint NOT NULL, step_days bigint NOT NULL,
+    step_us bigint NOT NULL, step_ids bigint NOT NULL,
+    anchor bigint,
+    accept_lost boolean NOT NULL,
+    blocks_done bigint NOT NULL,
+    blocks_total bigint NOT NULL,
+    rows_copied bigint NOT NULL,
+    changes_applied bigint NOT NULL,
+    detail text,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE dbopt.partition_work IS
+    'conversions and drains under way, as far as they came; a crash goes on from here';
+SELECT pg_catalog.pg_extension_config_dump('dbopt.partition_work', '');
+GRANT SELECT ON dbopt.partition_work TO pg_monitor;
+
+CREATE VIEW dbopt.partition_conversions AS
+SELECT source, kind, phase, parent, staging, key_column, step, rows_copied, changes_applied,
+       CASE WHEN phase = 'copy' THEN round(100.0 * blocks_done / nullif(blocks_total, 0), 1) END AS copied_pct,
+       detail, started_at, updated_at
+FROM dbopt.partition_work;
+COMMENT ON VIEW dbopt.partition_conversions IS
+    'progress of partition_convert and partition_drain_default, and the conversions that are done';
+GRANT SELECT ON dbopt.partition_conversions TO pg_monitor;
+
+CREATE FUNCTION dbopt.partition_convert_plan(source regclass, key_column name, step text,
+    max_lock interval DEFAULT '200 ms', accept_lost_constraints boolean DEFAULT false)
+RETURNS TABLE (step_no integer, kind text, item text, detail text, command text)
+LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_convert_plan';
+COMMENT ON FUNCTION dbopt.partition_convert_plan(regclass, name, text, interval, boolean) IS
+    'what stands in the way of a conversion (obstacle), what it would lose (loss), and its steps (step)';
+
+CREATE PROCEDURE dbopt.partition_convert(source regclass, key_column name, step text,
+    max_lock interval DEFAULT '200 ms', accept_lost_constraints boolean DEFAULT false)
+LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_convert';
+COMMENT ON PROCEDURE dbopt.partition_convert(regclass, name, text, interval, boolean) IS
+    'turns a plain table into a partitioned one while it is in use; called again after a crash it goes on';
+
+CREATE PROCEDURE dbopt.partition_convert_abort(source regclass)
+LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_convert_abort';
+COMMENT ON PROCEDURE dbopt.partition_convert_abort(regclass) IS
+    'gives a conversion up before its swap and removes what it made; the table is as it was';

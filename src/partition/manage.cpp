@@ -20,7 +20,8 @@ bool whole_number(const std::string &s) {
            s.find_first_not_of("0123456789", s[0] == '-' ? 1 : 0) == std::string::npos && s != "-";
 }
 
-// '1 month', '15 minutes' or '10000' as a step; `what` names the argument in errors.
+} // namespace
+
 core::step_size parse_step(const std::string &given, const char *what, bool one_part) {
     if (whole_number(given)) {
         const int64_t ids = std::stoll(given);
@@ -51,6 +52,8 @@ core::step_size parse_step(const std::string &given, const char *what, bool one_
                "Use whole months, whole days, or hours and minutes.");
     return s;
 }
+
+namespace {
 
 // How long a step is at least, in µs; for comparing with resolutions and retentions.
 double rough_us(const core::step_size &s) {
@@ -111,6 +114,8 @@ core::key_unit integer_unit(const pg::partitioned_table &t, const std::string &e
            "Name it: time_encoding => 's', 'ms', 'us' or 'ns'.");
 }
 
+} // namespace
+
 core::key_unit key_unit_of(const pg::partitioned_table &t, const core::step_size &step,
                            const std::string &encoding, const std::string &step_text) {
     const std::string key = pg::qualified_name(t.relation) + "." +
@@ -154,6 +159,8 @@ core::key_unit key_unit_of(const pg::partitioned_table &t, const core::step_size
            "Bounds of this type do not follow time or ids.",
            "Keys can be timestamptz, timestamp, date, smallint, integer, bigint, numeric or uuid (version 7).");
 }
+
+namespace {
 
 // A moment or id as a position of the key.
 core::position parse_position(const open_set &s, const std::string &given, const char *what) {

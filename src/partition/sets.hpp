@@ -43,6 +43,12 @@ struct open_set {
 core::position current_position(const open_set &s);
 core::partition_rules rules_of(const open_set &s);
 
+// '1 month', '15 minutes' or '10000' as a step; `what` names the argument in errors (manage.cpp).
+core::step_size parse_step(const std::string &given, const char *what, bool one_part);
+// How the key counts; refuses types and steps that do not fit, naming them.
+core::key_unit key_unit_of(const pg::partitioned_table &t, const core::step_size &step,
+                           const std::string &encoding, const std::string &step_text);
+
 // ---- what a new partition is made of (create.cpp) ----
 struct recipe {
     std::vector<std::string> before_attach, after_attach;
@@ -52,9 +58,6 @@ struct recipe {
 recipe make_recipe(const open_set &s, const core::bounds *range); // nullptr: the default partition
 std::string free_name(Oid schema, const std::string &base, const std::string &suffix,
                       std::string &note);
-
-// Tries f in a subtransaction under a short lock_timeout. False when a lock was not to be had.
-template <class F> bool under_short_locks(F &&f);
 
 std::string join(const std::vector<std::string> &parts, const char *between = "; ");
 

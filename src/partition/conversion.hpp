@@ -1,0 +1,78 @@
+// Inside the partition room: a table copied beside itself while it is in use, then swapped.
+//
+// Used by partition_convert (a plain table becomes partitioned) and by the draining of a default
+// partition. Each step is one transaction that also stores how far it came in dbopt.partition_work,
+// so a crash loses at most the running step, and calling again goes on:
+//
+//   prepare  log table and capture trigger on the source; staging table with its partitions
+//   copy     blocks of the source, many rows per WAL record (pg/bulk_copy.hpp)
+//   settle   what was changed meanwhile, once, without an index: also removes rows copied twice
+//   index    one index of the source after the other, on staging
+//   catch up changes again; ANALYZE; proof that both hold the same rows
+//   swap     one short transaction under ACCESS EXCLUSIVE
+//
+// The log holds only the identities of changed rows. Applying it deletes these rows from staging and
+// copies their present state again; order does not matter and doing it twice does no harm.
+#pragma once
+#include "partition/sets.hpp"
+
+namespace dbopt::partition {
+
+struct work {
+    Oid source = InvalidOid;
+    std::string kind;            // convert, drain
+    std::string phase;           // copy, settle, index, catchup, swap, done
+    Oid parent = InvalidOid;     // drain: the partitioned table
+    Oid staging = InvalidOid;
+    std::string key_column, step;
+    set_config set;              // how staging is cut
+    bool accept_lost = false;
+    int64_t blocks_done = 0, blocks_total = -1, rows_copied = 0, changes_applied = 0;
+};
+
+std::optional<work> load_work(Oid source);
+void store_work(const work &w, const std::string &note);
+void forget_work(Oid source);
+
+// Names that belong to one conversion, in the source's schema.
+struct work_names {
+    std::string log, batch, function, trigger, staging; // qualified, but for the trigger
+    work_names(Oid source, Oid schema);
+};
+
+// Columns that identify a row of the source (primary key, or a unique index over NOT NULL columns),
+// then the partition key; quoted. Empty when there is no such index.
+std::vector<std::string> identity_columns(Oid source, const std::string &key_column);
+std::vector<std::string> stored_columns(Oid source); // all but generated ones, quoted
+
+void install_capture(const work &w);
+void remove_capture(Oid source);
+int64_t waiting_changes(const work &w);
+int64_t apply_changes(work &w);
+// Ranges in which source and staging differ by count or hash; the changes still waiting left out.
+std::vector<std::string> compare_contents(const work &w);
+// One more batch of blocks; false when there is none left.
+bool copy_blocks(work &w, int64_t batch_blocks);
+// Waits until no transaction is left that could still see the state before the copy.
+void wait_for_older_snapshots();
+
+// Tries f once in a subtransaction under dbopt.partition_lock_timeout. False: a lock was missing.
+bool try_briefly(const std::function<void()> &f, int64_t timeout_ms = 0);
+
+struct plan_row {
+    int step;
+    std::string kind, item, detail, command; // kind: obstacle, loss, step
+};
+struct convert_options {
+    Oid source = InvalidOid;
+    std::string key_column, step;
+    int64_t max_lock_ms = 200;
+    bool accept_lost = false;
+};
+std::vector<plan_row> convert_plan(const convert_options &o);
+void convert(const convert_options &o); // commits; under CALL only
+void convert_abort(Oid source);
+void swap_converted(work &w);           // one transaction, locks taken by the caller's try
+void drain_default(Oid parent);         // commits; under CALL only
+
+} // namespace dbopt::partition

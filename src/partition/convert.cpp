@@ -1,0 +1,284 @@
+// partition_convert: the steps of conversion.hpp, one transaction after the other.
+#include "partition/conversion.hpp"
+#include "partition/recipe_sql.hpp"
+#include "pg/bulk_copy.hpp"
+#include "pg/pause.hpp"
+#include "pg/query.hpp"
+#include "pg/relation.hpp"
+#include "pg/transaction.hpp"
+#include <algorithm>
+
+namespace dbopt::partition {
+
+namespace {
+
+constexpr int64_t batch_blocks = 4096;  // 32 MB a transaction
+constexpr int most_partitions = 2000;
+
+// How the new table is cut: from the oldest row to three steps after now (or the highest id).
+set_config cutting(const convert_options &o, const pg::relation_info &info) {
+    pg::partitioned_table plain;
+    plain.relation = o.source;
+    plain.owner = info.owner;
+    plain.key_column = o.key_column;
+    const int16_t attribute = pg::call([&] { return get_attnum(o.source, o.key_column.c_str()); });
+    plain.key_type = pg::call([&] { return getBaseType(get_atttype(o.source, attribute)); });
+    set_config s;
+    s.step = o.step;
+    s.size = parse_step(o.step, "step", true);
+    s.unit = key_unit_of(plain, s.size, "auto", o.step);
+    const bool local = s.unit == core::key_unit::timestamptz || s.unit == core::key_unit::timestamp || s.unit == core::key_unit::date;
+    s.time_zone = local ? pg::session_time_zone() : "UTC";
+    s.default_partition = true; // a plain table takes any key; so must its successor
+    return s;
+}
+
+std::vector<core::bounds> ranges(const open_set &s, Oid source, const std::string &key_column) {
+    const std::string column = pg::quote_identifier(key_column);
+    const bool finite = s.table.key_type == TIMESTAMPTZOID || s.table.key_type == TIMESTAMPOID || s.table.key_type == DATEOID;
+    const std::string filter = finite ? " FILTER (WHERE isfinite(" + column + "))" : "";
+    const pg::result found = pg::query("SELECT min(" + column + ")" + filter + ", max(" + column + ")" + filter +
+                                       " FROM ONLY " + pg::qualified_name(source));
+    core::position now = s.now, low = s.now;
+    if (!found[0].null(0)) {
+        low = pg::key_position(found[0].datum(0), s.table.key_type, s.config.unit);
+        const core::position high = pg::key_position(found[0].datum(1), s.table.key_type, s.config.unit);
+        now = s.config.unit == core::key_unit::id ? high : now;
+    } else if (s.config.unit == core::key_unit::id) {
+        now = low = 0;
+    }
+    std::vector<core::partition_state> none;
+    const std::vector<core::bounds> made =
+        core::plan_partitions(s.calendar, {.premake = 3, .start = s.calendar.floor(std::min(low, now)), .max_gap = most_partitions}, none, now).create;
+    if (made.empty())
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
+                   .message = "step \"" + s.config.step + "\" would make more than " + std::to_string(most_partitions) + " partitions",
+                   .detail = "The oldest row is at " + s.text(low) + ".", .hint = "Choose a longer step."});
+    return made;
+}
+
+// The new table under its passing name, with all that is not index, trigger, key or policy.
+Oid make_staging(const std::string &staging, const pg::relation_info &info, const convert_options &o) {
+    const std::string source = info.qualified();
+    const pg::result found = pg::query(recipe_sql, {info.oid, pg::value(Oid{0})});
+    pg::query("CREATE TABLE " + staging + " (LIKE " + source + " INCLUDING ALL EXCLUDING INDEXES) PARTITION BY RANGE (" +
+              pg::quote_identifier(o.key_column) + ")");
+    if (!found[0].null(5)) {
+        std::vector<std::string> parts;
+        for (const std::string &part : found[0].get<std::vector<std::string>>(5))
+            parts.push_back(part);
+        pg::query("ALTER TABLE " + staging + " " + join(parts, ", "));
+    }
+    if (!found[0].null(6))
+        for (std::string command : found[0].get<std::vector<std::string>>(6)) {
+            for (size_t at; (at = command.find('\1')) != std::string::npos;)
+                command.replace(at, 1, staging);
+            pg::query(command);
+        }
+    return *pg::scalar<Oid>("SELECT $1::regclass::oid", {staging});
+}
+
+void prepare(const convert_options &o) {
+    const pg::relation_info info = pg::get_relation(o.source);
+    work w;
+    w.source = o.source;
+    w.kind = "convert";
+    w.phase = "copy";
+    w.key_column = o.key_column;
+    w.step = o.step;
+    w.accept_lost = o.accept_lost;
+    w.set = cutting(o, info);
+    const work_names names(o.source, info.schema_oid);
+    {
+        const pg::as_owner owner(info.owner);
+        w.staging = make_staging(names.staging, info, o);
+        pg::partitioned_table table = pg::describe_partitioned(w.staging);
+        table.name = info.name; // partitions get their final names at once
+        open_set s(w.set, table);
+        s.now = core::keeps_time(w.set.unit) ? current_position(s) : 0;
+        const std::string options = pg::scalar<std::string>(
+            "SELECT string_agg(regexp_replace(o, '=(.*)$', '=''\\1'''), ', ') FROM pg_class, unnest(reloptions) o WHERE oid = $1", {o.source}).value_or("");
+        const auto make = [&](const core::bounds *range) {
+            const recipe r = make_recipe(s, range);
+            for (const std::string &command : r.before_attach)
+                pg::query(command);
+            if (!options.empty())
+                pg::query("ALTER TABLE " + r.name + " SET (" + options + ")");
+            for (const std::string &command : r.after_attach)
+                pg::query(command);
+        };
+        for (const core::bounds &b : ranges(s, o.source, o.key_column))
+            make(&b);
+        make(nullptr);
+        // Last, because it keeps writers out until this transaction ends.
+        install_capture(w);
+    }
+    store_work(w, "copying");
+}
+
+// CREATE INDEX for the next index of the source that staging lacks; false when all are there.
+bool build_next_index(const work &w) {
+    const pg::as_owner owner(pg::owner_of(w.source));
+    const std::string staging = pg::qualified_name(w.staging);
+    const pg::result missing = pg::query(
+        "SELECT i.indexrelid, coalesce(c.contype::text, 'i'), i.indisunique, i.indisreplident, "
+        "EXISTS (SELECT FROM unnest(i.indkey[0:i.indnkeyatts-1]) k(att), pg_attribute a WHERE a.attrelid = $1 AND a.attnum = k.att AND a.attname = $3), "
+        "(SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.n) FROM unnest(i.indkey) WITH ORDINALITY k(att, n), pg_attribute a WHERE a.attrelid = $1 AND a.attnum = k.att AND k.n <= i.indnkeyatts), "
+        "substr(pg_get_indexdef(i.indexrelid), length(format('CREATE %sINDEX %I ON %I.%I', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, x.relname, n.nspname, r.relname)) + 1), "
+        "coalesce(c.condeferrable, false), coalesce(c.condeferred, false), coalesce(obj_description(i.indexrelid, 'pg_class'), '') "
+        "FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class r ON r.oid = i.indrelid JOIN pg_namespace n ON n.oid = r.relnamespace "
+        "LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype IN ('p', 'u', 'x') "
+        "WHERE i.indrelid = $1 AND i.indisvalid AND NOT EXISTS (SELECT FROM pg_index j JOIN pg_class y ON y.oid = j.indexrelid "
+        "WHERE j.indrelid = $2 AND y.relname = '_dbopt_' || i.indexrelid) ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1",
+        {w.source, w.staging, w.key_column});
+    if (missing.empty())
+        return false;
+    const pg::row r = missing[0];
+    const std::string name = "_dbopt_" + std::to_string(r.get<Oid>(0)), kind = r.get<std::string>(1);
+    const bool has_key = r.get<bool>(4);
+    if (kind == "p" || (kind == "u" && has_key)) {
+        pg::query("ALTER TABLE " + staging + " ADD CONSTRAINT " + name + (kind == "p" ? " PRIMARY KEY (" : " UNIQUE (") +
+                  r.get<std::string>(5) + (has_key ? "" : ", " + pg::quote_identifier(w.key_column)) + ")" +
+                  (r.get<bool>(7) ? " DEFERRABLE" : "") + (r.get<bool>(8) ? " INITIALLY DEFERRED" : ""));
+    } else {
+        pg::query(std::string("CREATE ") + (r.get<bool>(2) && has_key ? "UNIQUE " : "") + "INDEX " + name + " ON " + staging +
+                  r.get<std::string>(6));
+    }
+    if (const std::string comment = r.get<std::string>(9); !comment.empty())
+        pg::query("COMMENT ON INDEX " + pg::qualified_name(*pg::scalar<Oid>("SELECT indexrelid FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = $1 AND relname = $2", {w.staging, name})) + " IS " + pg::quote_literal(comment));
+    return true;
+}
+
+void tune_for_building() {
+    pg::set_local("maintenance_work_mem", "256MB");
+    pg::set_local("synchronous_commit", "off"); // a lost step is done again
+}
+
+// Until few changes wait: a round takes what came in during the one before.
+void catch_up(work &w) {
+    for (int round = 0; round < 20; ++round) {
+        std::optional<pg::error> failure;
+        int64_t applied = 0;
+        failure = pg::subtransaction([&] { applied = apply_changes(w); });
+        // A unique value that moved between two rows: the other half arrives with the next round.
+        if (failure && failure->code() != ERRCODE_UNIQUE_VIOLATION)
+            throw std::move(*failure);
+        store_work(w, "catching up");
+        pg::commit_and_restart();
+        if (!failure && applied < 100)
+            return;
+    }
+}
+
+void swap(Oid source, int64_t max_lock_ms) {
+    int64_t wait = 50;
+    for (;;) {
+        work w = *load_work(source);
+        catch_up(w);
+        int64_t began = 0;
+        const bool done = try_briefly([&] {
+            pg::query("LOCK TABLE " + pg::qualified_name(source) + " IN ACCESS EXCLUSIVE MODE");
+            began = pg::clock().us;
+            swap_converted(w);
+            const int64_t took = (pg::clock().us - began) / 1000;
+            if (took > max_lock_ms)
+                pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "the swap took " + std::to_string(took) + " ms, longer than max_lock"});
+        });
+        if (done) {
+            pg::commit_and_restart();
+            return;
+        }
+        store_work(w, "waiting for a moment without long transactions to swap");
+        pg::commit_and_restart();
+        pg::pause(wait);
+        wait = std::min<int64_t>(wait * 2, 500);
+    }
+}
+
+} // namespace
+
+void convert(const convert_options &o) {
+    std::optional<work> w = load_work(o.source);
+    if (!w) {
+        std::string losses;
+        for (const plan_row &row : convert_plan(o)) {
+            if (row.kind == "obstacle" || (row.kind == "loss" && !o.accept_lost))
+                losses += (losses.empty() ? "" : "\n") + row.item + ": " + row.detail;
+        }
+        if (!losses.empty())
+            pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                       .message = pg::qualified_name(o.source) + " cannot be converted as it is", .detail = losses,
+                       .hint = "partition_convert_plan() lists obstacles and losses one by one; losses are accepted with accept_lost_constraints => true."});
+        const int64_t deadline = pg::clock().us + int64_t{config.lock_wait_s} * core::us_per_second;
+        while (!try_briefly([&] { prepare(o); })) {
+            pg::commit_and_restart();
+            if (pg::clock().us > deadline)
+                pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "no lock on " + pg::qualified_name(o.source) + " within dbopt.partition_lock_wait",
+                           .hint = "Another transaction holds it: see dbopt.blocking. Nothing was changed."});
+            pg::pause(200);
+        }
+        pg::commit_and_restart();
+        w = load_work(o.source);
+    } else {
+        pg::require_owner(o.source);
+    }
+    while (w->phase == "copy") {
+        tune_for_building();
+        const bool more = copy_blocks(*w, batch_blocks);
+        if (!more)
+            w->phase = "settle";
+        store_work(*w, "copying");
+        pg::commit_and_restart();
+    }
+    if (w->phase == "settle") {
+        apply_changes(*w);
+        w->phase = "index";
+        store_work(*w, "building indexes");
+        pg::commit_and_restart();
+    }
+    while (w->phase == "index") {
+        tune_for_building();
+        if (!build_next_index(*w))
+            w->phase = "catchup";
+        store_work(*w, "building indexes");
+        pg::commit_and_restart();
+    }
+    if (w->phase == "catchup") {
+        catch_up(*w);
+        {
+            const pg::as_owner owner(pg::owner_of(w->source));
+            pg::query("ANALYZE " + pg::qualified_name(w->staging));
+        }
+        pg::commit_and_restart();
+        const std::vector<std::string> different = compare_contents(*w);
+        if (!different.empty())
+            pg::raise({.code = ERRCODE_DATA_CORRUPTED, .message = "the copy differs from " + pg::qualified_name(o.source),
+                       .detail = join(different, "\n"), .hint = "CALL dbopt.partition_convert_abort and start again. The table itself is unharmed."});
+        w->phase = "swap";
+        store_work(*w, "the contents are equal; waiting to swap");
+        pg::commit_and_restart();
+    }
+    if (w->phase == "swap")
+        swap(o.source, o.max_lock_ms);
+}
+
+void convert_abort(Oid source) {
+    const std::optional<work> w = load_work(source);
+    if (!w)
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                   .message = "no conversion of " + pg::qualified_name(source) + " is under way",
+                   .hint = "dbopt.partition_conversions lists them."});
+    pg::require_owner(source);
+    if (w->phase == "done")
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = "the conversion is finished",
+                   .hint = "The old table is kept; drop it when it is no longer needed."});
+    {
+        const pg::as_owner owner(pg::owner_of(source));
+        remove_capture(source);
+        if (w->staging != InvalidOid && pg::find_relation(w->staging))
+            pg::query("DROP TABLE " + pg::qualified_name(w->staging));
+    }
+    forget_work(source);
+}
+
+} // namespace dbopt::partition

@@ -1,0 +1,129 @@
+// What stands in the way of a conversion, and the steps it will take.
+#include "partition/conversion.hpp"
+#include "pg/compat.hpp"
+#include "pg/query.hpp"
+#include "pg/relation.hpp"
+#include <algorithm>
+
+namespace dbopt::partition {
+
+namespace {
+
+struct planner {
+    const convert_options &o;
+    pg::relation_info info;
+    std::vector<plan_row> rows;
+    void add(const char *kind, std::string item, std::string detail, std::string command = "") {
+        rows.push_back({static_cast<int>(rows.size()) + 1, kind, std::move(item), std::move(detail), std::move(command)});
+    }
+    void table();
+    void keys();
+    void dependents();
+    void steps();
+};
+
+void planner::table() {
+    if (info.kind != 'r')
+        add("obstacle", info.qualified(), "is a " + pg::kind_name(info.kind) + ", not a plain table");
+    if (pg::is_catalog(info) || info.persistence == 't')
+        add("obstacle", info.qualified(), "catalogs and temporary tables cannot be converted");
+    if (info.is_partition)
+        add("obstacle", info.qualified(), "is a partition of another table");
+    if (info.persistence == 'u')
+        add("obstacle", info.qualified(), "is unlogged; newer versions refuse unlogged partitioned tables",
+            "ALTER TABLE " + info.qualified() + " SET LOGGED");
+    for (const pg::row r : pg::query("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = $1 "
+                                     "UNION ALL SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = $1", {o.source}))
+        add("obstacle", r.get<std::string>(0), "is tied to the table by inheritance");
+    if (!pg::call([&] { return pg::compat::may_create_in(info.schema_oid, info.owner); }))
+        add("obstacle", info.schema, "the owner may not create tables in this schema",
+            "GRANT CREATE ON SCHEMA " + pg::quote_identifier(info.schema) + " TO " +
+                pg::quote_identifier(pg::role_name(info.owner)));
+}
+
+void planner::keys() {
+    if (identity_columns(o.source, o.key_column).empty())
+        add("obstacle", info.qualified(), "has no primary key and no unique index over NOT NULL columns: changed rows could not be told apart",
+            "Give it a primary key first.");
+    for (const pg::row r : pg::query(
+             "SELECT x.relname::text, coalesce(pg_get_constraintdef(c.oid), pg_get_indexdef(x.oid)), coalesce(c.contype::text, 'i') "
+             "FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.contype IN ('p','u','x') AND c.conrelid = i.indrelid "
+             "WHERE i.indrelid = $1 AND (i.indisexclusion OR i.indisunique AND NOT EXISTS (SELECT FROM unnest(i.indkey[0:i.indnkeyatts-1]) k(att), pg_attribute a "
+             "WHERE a.attrelid = $1 AND a.attnum = k.att AND a.attname = $2))", {o.source, o.key_column})) {
+        const std::string kind = r.get<std::string>(2), name = r.get<std::string>(0), def = r.get<std::string>(1);
+        if (kind == "x")
+            add("obstacle", name, "exclusion constraints do not work across partitions: " + def);
+        else if (kind == "p")
+            add("loss", name, def + " becomes a key that also holds " + o.key_column + ": the shorter one is no longer unique by itself, and ON CONFLICT on it fails");
+        else
+            add("loss", name, def + " does not contain " + o.key_column + ": it becomes an ordinary index");
+    }
+    for (const pg::row r : pg::query("SELECT conname::text, conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint "
+                                     "WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {o.source}))
+        add(r.get<std::string>(1) == info.qualified() ? "loss" : "loss", r.get<std::string>(0),
+            "foreign key of " + r.get<std::string>(1) + " (" + r.get<std::string>(2) + ") is dropped: it would have to include the partition key",
+            "ALTER TABLE " + r.get<std::string>(1) + " DROP CONSTRAINT " + pg::quote_identifier(r.get<std::string>(0)));
+    const bool nullable = pg::scalar<bool>("SELECT NOT attnotnull FROM pg_attribute WHERE attrelid = $1 AND attname = $2", {o.source, o.key_column}).value_or(true);
+    if (nullable)
+        add("obstacle", o.key_column, "may be NULL, and a partition key that is part of the primary key may not",
+            "ALTER TABLE " + info.qualified() + " ALTER COLUMN " + pg::quote_identifier(o.key_column) + " SET NOT NULL");
+}
+
+void planner::dependents() {
+    for (const pg::row r : pg::query(
+             "SELECT DISTINCT c.oid::regclass::text, c.relkind::text FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid AND d.classid = 'pg_rewrite'::regclass "
+             "JOIN pg_class c ON c.oid = w.ev_class WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND w.ev_class <> $1 AND c.relkind = 'm'", {o.source}))
+        add("obstacle", r.get<std::string>(0), "is a materialized view over the table; it cannot be replaced in place, and would go on reading the old table",
+            "DROP MATERIALIZED VIEW " + r.get<std::string>(0) + " and make it again afterwards");
+    for (const pg::row r : pg::query(
+             "SELECT a.attrelid::regclass::text, a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+             "WHERE a.atttypid IN (SELECT t.oid FROM pg_type t WHERE t.typrelid = $1 UNION ALL SELECT t.typarray FROM pg_type t WHERE t.typrelid = $1) "
+             "AND NOT a.attisdropped AND c.relkind IN ('r','p','m','f','c') AND a.attrelid <> $1", {o.source}))
+        add("obstacle", r.get<std::string>(0) + "." + r.get<std::string>(1), "has the table's row type");
+    for (const pg::row r : pg::query(
+             "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE (SELECT t.oid FROM pg_type t WHERE t.typrelid = $1) = ANY (p.proargtypes::oid[] || p.prorettype)", {o.source}))
+        add("obstacle", r.get<std::string>(0), "has the table's row type as argument or result");
+    for (const pg::row r : pg::query(
+             "SELECT DISTINCT polrelid::regclass::text, polname::text FROM pg_policy p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_policy'::regclass "
+             "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND p.polrelid <> $1", {o.source}))
+        add("obstacle", r.get<std::string>(1), "is a policy of " + r.get<std::string>(0) + " that reads the table; it is bound to the old one");
+    for (const pg::row r : pg::query("SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal AND (tgoldtable IS NOT NULL OR tgnewtable IS NOT NULL) AND tgtype & 1 = 1", {o.source}))
+        add("obstacle", r.get<std::string>(0), "is a row trigger with transition tables, which partitioned tables do not allow");
+    for (const pg::row r : pg::query("SELECT rulename::text FROM pg_rewrite WHERE ev_class = $1", {o.source}))
+        add("obstacle", r.get<std::string>(0), "is a rule of the table");
+}
+
+void planner::steps() {
+    const std::string name = info.qualified();
+    add("step", "prepare", "a trigger notes the identity of every changed row; a partitioned copy is made, empty", "");
+    add("step", "copy", std::to_string(info.pages) + " pages, in batches, each a transaction", "");
+    add("step", "settle", "changes made meanwhile are applied", "");
+    for (const pg::row r : pg::query("SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = $1 ORDER BY indisprimary DESC, indexrelid", {o.source}))
+        add("step", "index", r.get<std::string>(0), "");
+    add("step", "catch up", "changes again, ANALYZE, and a proof by hash that both tables hold the same rows", "");
+    add("step", "swap", "one transaction under ACCESS EXCLUSIVE, at most " + std::to_string(o.max_lock_ms) +
+                            " ms: names, sequences, triggers, foreign keys, policies, views; the old table is kept as " +
+                            core::bounded_name(info.name, "_old"), "");
+}
+
+} // namespace
+
+std::vector<plan_row> convert_plan(const convert_options &o) {
+    planner p{o, pg::get_relation(o.source), {}};
+    pg::require_owner(o.source);
+    const int16_t attribute = pg::call([&] { return get_attnum(o.source, o.key_column.c_str()); });
+    if (attribute <= 0)
+        pg::raise({.code = ERRCODE_UNDEFINED_COLUMN,
+                   .message = "column \"" + o.key_column + "\" of " + p.info.qualified() + " does not exist",
+                   .hint = "Name the column that the table shall be partitioned by."});
+    if (p.info.kind == 'p')
+        pg::raise({.code = ERRCODE_WRONG_OBJECT_TYPE, .message = p.info.qualified() + " is partitioned already",
+                   .hint = "SELECT * FROM dbopt.partition_manage('" + p.info.qualified() + "', …) puts it under management."});
+    p.table();
+    p.keys();
+    p.dependents();
+    p.steps();
+    return p.rows;
+}
+
+} // namespace dbopt::partition

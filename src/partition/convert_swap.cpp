@@ -1,0 +1,167 @@
+// The swap of a conversion: names, sequences, triggers, keys, policies, views, in one transaction.
+#include "partition/conversion.hpp"
+#include "pg/query.hpp"
+#include "pg/relation.hpp"
+#include <functional>
+
+namespace dbopt::partition {
+
+namespace {
+
+struct swapper {
+    work &w;
+    pg::relation_info old_table, new_table;
+    std::string old_name;                       // after the swap, unqualified
+    std::vector<std::string> later, privileged; // commands for the new table, by its final name
+    std::string final_name() const { return old_table.qualified(); }
+    std::string old_qualified() const {
+        return pg::quote_identifier(old_table.schema) + "." + pg::quote_identifier(old_name);
+    }
+    void collect();
+    void collect_views();
+    void incoming_keys();
+    void rename();
+    void sequences();
+    void foreign_keys(const std::vector<std::pair<std::string, std::string>> &keys);
+};
+
+void swapper::collect() {
+    for (const pg::row r : pg::query("SELECT pg_get_triggerdef(oid), tgname::text, tgenabled::text FROM pg_trigger "
+                                     "WHERE tgrelid = $1 AND NOT tgisinternal AND tgname NOT LIKE '\\_dbopt\\_capture%'", {w.source})) {
+        later.push_back(r.get<std::string>(0));
+        const std::string state = r.get<std::string>(2), name = pg::quote_identifier(r.get<std::string>(1));
+        if (state != "O")
+            later.push_back("ALTER TABLE " + final_name() + (state == "D" ? " DISABLE TRIGGER " : state == "A" ? " ENABLE ALWAYS TRIGGER " : " ENABLE REPLICA TRIGGER ") + name);
+    }
+    for (const pg::row r : pg::query(
+             "SELECT format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', polname, $2::text, CASE WHEN polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END, "
+             "CASE polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END, "
+             "(SELECT string_agg(CASE WHEN u = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(u)) END, ', ') FROM unnest(polroles) u), "
+             "coalesce(' USING (' || pg_get_expr(polqual, polrelid) || ')', ''), coalesce(' WITH CHECK (' || pg_get_expr(polwithcheck, polrelid) || ')', '')) "
+             "FROM pg_policy WHERE polrelid = $1", {w.source, final_name()}))
+        later.push_back(r.get<std::string>(0));
+    for (const pg::row r : pg::query("SELECT pubname::text FROM pg_publication_rel JOIN pg_publication p ON p.oid = prpubid WHERE prrelid = $1", {w.source})) {
+        privileged.push_back("ALTER PUBLICATION " + pg::quote_identifier(r.get<std::string>(0)) + " DROP TABLE " + old_qualified());
+        privileged.push_back("ALTER PUBLICATION " + pg::quote_identifier(r.get<std::string>(0)) + " ADD TABLE " + final_name());
+    }
+    collect_views();
+}
+
+// They are bound to the old table by OID; replaced in place they keep owner, grants and comments.
+void swapper::collect_views() {
+    for (const pg::row r : pg::query(
+             "SELECT DISTINCT ON (c.oid) c.oid::regclass::text, pg_get_viewdef(c.oid), array_to_string(c.reloptions, ', ') FROM pg_depend d "
+             "JOIN pg_rewrite w ON w.oid = d.objid AND d.classid = 'pg_rewrite'::regclass JOIN pg_class c ON c.oid = w.ev_class "
+             "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND c.relkind = 'v' ORDER BY c.oid", {w.source})) {
+        const auto options = r.optional<std::string>(2);
+        privileged.push_back("CREATE OR REPLACE VIEW " + r.get<std::string>(0) + (options ? " WITH (" + *options + ")" : "") +
+                             " AS " + r.get<std::string>(1));
+    }
+    for (const pg::row r : pg::query(
+             "SELECT DISTINCT pg_get_functiondef(p.oid) FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass "
+             "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND p.prosqlbody IS NOT NULL", {w.source}))
+        privileged.push_back(r.get<std::string>(0));
+}
+
+// Accepted losses: they referred to a key that is not unique by itself any more.
+void swapper::incoming_keys() {
+    const pg::as_owner power(extension_owner());
+    for (const pg::row r : pg::query("SELECT conrelid::regclass::text, quote_ident(conname) FROM pg_constraint WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {w.source}))
+        pg::query("ALTER TABLE " + r.get<std::string>(0) + " DROP CONSTRAINT " + r.get<std::string>(1));
+}
+
+void swapper::rename() {
+    const std::string old_now = final_name(), fresh = new_table.qualified();
+    for (const pg::row r : pg::query(
+             "SELECT x.relname::text, c.oid IS NOT NULL, '_dbopt_' || i.indexrelid, d.oid IS NOT NULL, i.indisreplident FROM pg_index i "
+             "JOIN pg_class x ON x.oid = i.indexrelid LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype IN ('p','u') "
+             "LEFT JOIN pg_constraint d ON d.conrelid = $2 AND d.conname = '_dbopt_' || i.indexrelid "
+             "WHERE i.indrelid = $1 AND i.indisvalid", {w.source, w.staging})) {
+        const std::string name = r.get<std::string>(0), passing = r.get<std::string>(2), schema = pg::quote_identifier(old_table.schema) + ".";
+        std::string note;
+        const std::string away = pg::quote_identifier(free_name(old_table.schema_oid, name, "_old", note));
+        pg::query(r.get<bool>(1) ? "ALTER TABLE " + old_now + " RENAME CONSTRAINT " + pg::quote_identifier(name) + " TO " + away
+                                 : "ALTER INDEX " + schema + pg::quote_identifier(name) + " RENAME TO " + away);
+        pg::query(r.get<bool>(3) ? "ALTER TABLE " + fresh + " RENAME CONSTRAINT " + passing + " TO " + pg::quote_identifier(name)
+                                 : "ALTER INDEX " + schema + passing + " RENAME TO " + pg::quote_identifier(name));
+        if (r.get<bool>(4)) {
+            pg::query("ALTER TABLE " + fresh + " REPLICA IDENTITY USING INDEX " + pg::quote_identifier(name));
+            pg::query("SELECT dbopt._partition_replica_identity($1::regclass, inhrelid::regclass) FROM pg_inherits WHERE inhparent = $2",
+                      {fresh, w.staging});
+        }
+    }
+    pg::query("ALTER TABLE " + old_now + " RENAME TO " + pg::quote_identifier(old_name));
+    pg::query("ALTER TABLE " + fresh + " RENAME TO " + pg::quote_identifier(old_table.name));
+}
+
+void swapper::sequences() {
+    for (const pg::row r : pg::query(
+             "SELECT s.oid::regclass::text, s.relname::text, quote_ident(a.attname), d.deptype::text, a.attname::text FROM pg_depend d "
+             "JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid "
+             "WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype IN ('a', 'i')", {w.source})) {
+        const std::string sequence = r.get<std::string>(0), name = r.get<std::string>(1);
+        if (r.get<std::string>(3) == "a") {
+            pg::query("ALTER SEQUENCE " + sequence + " OWNED BY " + final_name() + "." + r.get<std::string>(2));
+            continue;
+        }
+        // Identity: the new column has a sequence of its own; it goes on where the old one stopped.
+        const auto fresh = pg::scalar<std::string>("SELECT pg_get_serial_sequence($1, $2)", {final_name(), r.get<std::string>(4)});
+        pg::query("SELECT setval($1::regclass, last_value, is_called) FROM " + sequence, {*fresh});
+        std::string note;
+        pg::query("ALTER SEQUENCE " + sequence + " RENAME TO " + pg::quote_identifier(free_name(old_table.schema_oid, name, "_old", note)));
+        pg::query("ALTER SEQUENCE " + *fresh + " RENAME TO " + pg::quote_identifier(name));
+    }
+}
+
+// Outgoing keys. The old table's key is valid and the contents are equal, so the rows need no second
+// check: each partition gets its key unchecked, is marked as checked, and the parent's takes it over.
+void swapper::foreign_keys(const std::vector<std::pair<std::string, std::string>> &keys) {
+    if (keys.empty())
+        return;
+    const pg::result leaves = pg::query("SELECT relid::text, relid::oid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf", {w.staging});
+    for (const auto &[name, definition] : keys) {
+        for (const pg::row leaf : leaves)
+            pg::query("ALTER TABLE " + leaf.get<std::string>(0) + " ADD CONSTRAINT " + name + " " + definition + " NOT VALID");
+        {
+            const pg::as_owner power(extension_owner());
+            pg::execute("UPDATE pg_constraint SET convalidated = true WHERE contype = 'f' AND quote_ident(conname) = $1 AND conrelid IN "
+                        "(SELECT relid FROM pg_partition_tree($2::oid::regclass) WHERE isleaf)", {name, w.staging});
+        }
+        pg::query("ALTER TABLE " + final_name() + " ADD CONSTRAINT " + name + " " + definition);
+    }
+}
+
+} // namespace
+
+void swap_converted(work &w) {
+    swapper s{w, pg::get_relation(w.source), pg::get_relation(w.staging), "", {}, {}};
+    std::string note;
+    s.old_name = free_name(s.old_table.schema_oid, s.old_table.name, "_old", note);
+    apply_changes(w);
+    std::vector<std::pair<std::string, std::string>> keys;
+    for (const pg::row r : pg::query("SELECT quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1 AND contype = 'f' AND confrelid <> $1 AND convalidated", {w.source}))
+        keys.emplace_back(r.get<std::string>(0), r.get<std::string>(1));
+    s.incoming_keys();
+    {
+        const pg::as_owner owner(s.old_table.owner);
+        s.collect();
+        remove_capture(w.source);
+        s.rename();
+        s.sequences();
+        s.foreign_keys(keys);
+        for (const std::string &command : s.later)
+            pg::query(command);
+    }
+    {
+        const pg::as_owner power(extension_owner());
+        for (const std::string &command : s.privileged)
+            pg::query(command);
+    }
+    w.phase = "done";
+    store_work(w, "done; the old table is kept as " + s.old_qualified());
+    set_config managed = w.set;
+    managed.parent = w.staging;
+    store_set(managed);
+}
+
+} // namespace dbopt::partition
