@@ -48,8 +48,10 @@ std::vector<core::bounds> ranges(const open_set &s, Oid source, const std::strin
         now = low = 0;
     }
     std::vector<core::partition_state> none;
-    const std::vector<core::bounds> made =
-        core::plan_partitions(s.calendar, {.premake = 3, .start = s.calendar.floor(std::min(low, now)), .max_gap = most_partitions}, none, now).create;
+    core::partition_rules rules;
+    rules.start = s.calendar.floor(std::min(low, now));
+    rules.max_gap = most_partitions;
+    const std::vector<core::bounds> made = core::plan_partitions(s.calendar, rules, none, now).create;
     if (made.empty())
         pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
                    .message = "step \"" + s.config.step + "\" would make more than " + std::to_string(most_partitions) + " partitions",
@@ -157,9 +159,8 @@ void tune_for_building() {
 // Until few changes wait: a round takes what came in during the one before.
 void catch_up(work &w) {
     for (int round = 0; round < 20; ++round) {
-        std::optional<pg::error> failure;
         int64_t applied = 0;
-        failure = pg::subtransaction([&] { applied = apply_changes(w); });
+        std::optional<pg::error> failure = pg::subtransaction([&] { applied = apply_changes(w); });
         // A unique value that moved between two rows: the other half arrives with the next round.
         if (failure && failure->code() != ERRCODE_UNIQUE_VIOLATION)
             throw std::move(*failure);

@@ -120,6 +120,8 @@ void swapper::foreign_keys(const std::vector<std::pair<std::string, std::string>
         return;
     const pg::result leaves = pg::query("SELECT relid::text, relid::oid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf", {w.staging});
     for (const auto &[name, definition] : keys) {
+        // On the old table it would go on guarding rows that nobody sees any more.
+        pg::query("ALTER TABLE " + old_qualified() + " DROP CONSTRAINT " + name);
         for (const pg::row leaf : leaves)
             pg::query("ALTER TABLE " + leaf.get<std::string>(0) + " ADD CONSTRAINT " + name + " " + definition + " NOT VALID");
         {
@@ -139,12 +141,14 @@ void swap_converted(work &w) {
     s.old_name = free_name(s.old_table.schema_oid, s.old_table.name, "_old", note);
     apply_changes(w);
     std::vector<std::pair<std::string, std::string>> keys;
-    for (const pg::row r : pg::query("SELECT quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1 AND contype = 'f' AND confrelid <> $1 AND convalidated", {w.source}))
-        keys.emplace_back(r.get<std::string>(0), r.get<std::string>(1));
     s.incoming_keys();
     {
         const pg::as_owner owner(s.old_table.owner);
+        // Deparsed under the bare search_path, so that every name is qualified.
         s.collect();
+        for (const pg::row r : pg::query("SELECT quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1 "
+                                         "AND contype = 'f' AND confrelid <> $1 AND convalidated", {w.source}))
+            keys.emplace_back(r.get<std::string>(0), r.get<std::string>(1));
         remove_capture(w.source);
         s.rename();
         s.sequences();
