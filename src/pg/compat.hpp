@@ -6,15 +6,67 @@
 extern "C" {
 #include "access/attmap.h"
 #include "commands/explain.h"
+#include "portability/instr_time.h"
+#if PG_VERSION_NUM >= 160000
+#include "nodes/queryjumble.h"
+#else
+#include "utils/queryjumble.h"
+#endif
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_state.h"
 #endif
 }
 
+namespace dbopt::pg {
+
+// What ExecutorRun and ProcessUtility are called with, whatever the version's argument list.
+struct executor_run {
+    QueryDesc *query;
+    ScanDirection direction;
+    uint64 count;
+    bool once;
+};
+struct utility_call {
+    PlannedStmt *statement;
+    const char *text;
+    bool read_only;
+    ProcessUtilityContext context;
+    ParamListInfo params;
+    QueryEnvironment *environment;
+    DestReceiver *receiver;
+    QueryCompletion *completion;
+};
+
+} // namespace dbopt::pg
+
 namespace dbopt::pg::compat {
 
 // For SQL text that must differ: views of the server that were split, renamed or added.
 constexpr int server_version = PG_VERSION_NUM / 10000;
+
+inline void call_run(ExecutorRun_hook_type previous, const executor_run &r) {
+#if PG_VERSION_NUM >= 180000
+    (previous != nullptr ? previous : standard_ExecutorRun)(r.query, r.direction, r.count);
+#else
+    (previous != nullptr ? previous : standard_ExecutorRun)(r.query, r.direction, r.count, r.once);
+#endif
+}
+
+inline uint64_t instr_ns(const instr_time &t) {
+#if PG_VERSION_NUM >= 160000
+    return static_cast<uint64_t>(INSTR_TIME_GET_NANOSEC(t));
+#else
+    return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(t.tv_nsec);
+#endif
+}
+
+inline uint32_t local_transaction_id() {
+#if PG_VERSION_NUM >= 170000
+    return MyProc->vxid.lxid;
+#else
+    return MyProc->lxid;
+#endif
+}
 
 inline bool owns_relation(Oid relation, Oid role) {
 #if PG_VERSION_NUM >= 160000
@@ -37,14 +89,6 @@ inline bool may_create_in(Oid schema, Oid role) {
     return object_aclcheck(NamespaceRelationId, schema, role, ACL_CREATE) == ACLCHECK_OK;
 #else
     return pg_namespace_aclcheck(schema, role, ACL_CREATE) == ACLCHECK_OK;
-#endif
-}
-
-inline bool may_create_in_tablespace(Oid tablespace, Oid role) {
-#if PG_VERSION_NUM >= 160000
-    return object_aclcheck(TableSpaceRelationId, tablespace, role, ACL_CREATE) == ACLCHECK_OK;
-#else
-    return pg_tablespace_aclcheck(tablespace, role, ACL_CREATE) == ACLCHECK_OK;
 #endif
 }
 

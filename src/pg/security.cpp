@@ -69,4 +69,17 @@ void require_maintain(Oid relation) {
         refuse(relation, "its owner and has no MAINTAIN right");
 }
 
+Oid this_database() { return MyDatabaseId; }
+
+bool has_privileges_of(Oid role, Oid other) {
+    return call([&] { return has_privs_of_role(role, other); });
+}
+
+bool has_privileges_of(Oid role, const char *other) {
+    return call([&] {
+        const Oid named = get_role_oid(other, true);
+        return OidIsValid(named) && has_privs_of_role(role, named);
+    });
+}
+
 } // namespace dbopt::pg

@@ -30,6 +30,10 @@ std::string role_name(Oid role);
 // The role whose rights count: the one that called the outermost function, or the session's.
 Oid caller();
 bool is_superuser(Oid role);
+Oid this_database();
+// Whether `role` has the privileges of another role, given by OID or (a predefined one) by name.
+bool has_privileges_of(Oid role, Oid other);
+bool has_privileges_of(Oid role, const char *other);
 bool may_maintain(Oid relation, Oid role = caller());
 bool owns(Oid relation, Oid role = caller());
 // Raise 42501 with the relation's name and a hint.

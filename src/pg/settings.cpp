@@ -65,6 +65,23 @@ void define_string(const char *name, const char *description, char **variable, c
         });
 }
 
+void define_choice(const char *name, const char *description, int *variable,
+                   std::initializer_list<choice> choices, int value, change when) {
+    *variable = value;
+    if (!possible(when))
+        return;
+    call([&] {
+        // The server keeps the pointer for the life of the process.
+        auto *entries = static_cast<config_enum_entry *>(
+            MemoryContextAllocZero(TopMemoryContext, sizeof(config_enum_entry) * (choices.size() + 1)));
+        size_t i = 0;
+        for (const choice &c : choices)
+            entries[i++] = {c.name, c.value, false};
+        DefineCustomEnumVariable(name, description, nullptr, variable, value, entries, context_of(when),
+                                 0, nullptr, nullptr, nullptr);
+    });
+}
+
 void reserve_settings() {
     call([] { MarkGUCPrefixReserved("dbopt"); });
 }

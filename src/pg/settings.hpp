@@ -27,6 +27,13 @@ void define_real(const char *name, const char *description, double *variable, do
 // *variable must start as nullptr or a literal; the server owns its memory afterwards.
 void define_string(const char *name, const char *description, char **variable, const char *value,
                    change when = change::reload);
+// A setting that is one of a few words; the names must be literals.
+struct choice {
+    const char *name;
+    int value;
+};
+void define_choice(const char *name, const char *description, int *variable,
+                   std::initializer_list<choice> choices, int value, change when = change::reload);
 // Call after the last definition: misspelt dbopt.* settings are then reported.
 void reserve_settings();
 

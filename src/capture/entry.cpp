@@ -1,0 +1,34 @@
+// SQL entry points of the capture room.
+#include "capture/capture.hpp"
+#include "pg/security.hpp"
+
+using namespace dbopt;
+
+DBOPT_FUNCTION(dbopt_workload) {
+    pg::rows out(args);
+    const Oid caller = pg::caller();
+    const bool reads_all = pg::has_privileges_of(caller, "pg_read_all_stats");
+    for (const capture::statement &s : capture::statements(pg::this_database())) {
+        const bool visible = reads_all || pg::has_privileges_of(caller, s.role);
+        out.add(s.query_id, s.role, visible ? capture::redacted(s.text) : "<insufficient privilege>",
+                s.calls, s.total_ms, s.calls > 0 ? s.total_ms / static_cast<double>(s.calls) : 0.0,
+                s.p50_ms, s.p95_ms, s.p99_ms, s.min_ms, s.max_ms, s.rows, s.plans, s.plan_ms, s.errors,
+                s.transactions, s.blocks_hit, s.blocks_read, s.blocks_written, s.temp_blocks, s.samples,
+                s.toplevel, s.utility, s.first_seen, s.last_seen, s.key);
+    }
+    return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_workload_reset) {
+    return args.result(capture::reset(pg::this_database()));
+}
+
+DBOPT_FUNCTION(dbopt_workload_state) {
+    if (!capture::available())
+        return args.record({false, nullptr, int64_t{0}});
+    return args.record({true, capture::since(), capture::evicted()});
+}
+
+DBOPT_FUNCTION(dbopt_redacted) {
+    return args.result(capture::redacted(args.get<std::string>(0)));
+}

@@ -1,0 +1,127 @@
+#include "capture/capture.hpp"
+#include <cctype>
+
+namespace dbopt::capture {
+
+namespace {
+
+bool word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' || (c & 0x80); }
+
+// Walks SQL text far enough to tell literals and comments from the rest. It errs towards hiding: an
+// unfinished string hides everything after it.
+class redactor {
+  public:
+    redactor(const std::string &sql, size_t limit) : text_(sql), limit_(limit) {}
+
+    std::string run() {
+        while (at_ < text_.size() && (limit_ == 0 || out_.size() < limit_))
+            step();
+        while (!out_.empty() && out_.back() == ' ')
+            out_.pop_back();
+        return std::move(out_);
+    }
+
+  private:
+    char now(size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
+
+    void step() {
+        const char c = now();
+        if (std::isspace(static_cast<unsigned char>(c))) {
+            if (!out_.empty() && out_.back() != ' ')
+                out_ += ' ';
+            ++at_;
+        } else if (c == '-' && now(1) == '-') {
+            while (at_ < text_.size() && now() != '\n')
+                ++at_;
+        } else if (c == '/' && now(1) == '*') {
+            comment();
+        } else if (c == '\'') {
+            quoted(prefix_is('e') || prefix_is('E'));
+        } else if (c == '"') {
+            identifier();
+        } else if (c == '$' && (now(1) == '$' || std::isalpha(static_cast<unsigned char>(now(1))) || now(1) == '_')) {
+            dollar();
+        } else if (std::isdigit(static_cast<unsigned char>(c)) && (out_.empty() || !word(out_.back()))) {
+            number();
+        } else {
+            out_ += c;
+            ++at_;
+        }
+    }
+
+    bool prefix_is(char letter) const {
+        return !out_.empty() && out_.back() == letter && (out_.size() < 2 || !word(out_[out_.size() - 2]));
+    }
+
+    void comment() {
+        int depth = 0;
+        do {
+            if (now() == '/' && now(1) == '*') {
+                ++depth;
+                at_ += 2;
+            } else if (now() == '*' && now(1) == '/') {
+                --depth;
+                at_ += 2;
+            } else {
+                ++at_;
+            }
+        } while (depth > 0 && at_ < text_.size());
+    }
+
+    void quoted(bool escapes) {
+        for (++at_; at_ < text_.size(); ++at_) {
+            if (escapes && now() == '\\')
+                ++at_;
+            else if (now() == '\'' && now(1) == '\'')
+                ++at_;
+            else if (now() == '\'') {
+                ++at_;
+                break;
+            }
+        }
+        if (prefix_is('e') || prefix_is('E') || prefix_is('b') || prefix_is('B') || prefix_is('x') ||
+            prefix_is('X') || prefix_is('n') || prefix_is('N'))
+            out_.pop_back();
+        out_ += '?';
+    }
+
+    void identifier() {
+        do
+            out_ += text_[at_++];
+        while (at_ < text_.size() && now() != '"');
+        if (at_ < text_.size())
+            out_ += text_[at_++];
+    }
+
+    void dollar() {
+        size_t end = at_ + 1;
+        while (end < text_.size() && text_[end] != '$' && word(text_[end]))
+            ++end;
+        if (end >= text_.size() || text_[end] != '$' || (!out_.empty() && word(out_.back()))) {
+            out_ += text_[at_++];
+            return;
+        }
+        const std::string tag = text_.substr(at_, end + 1 - at_);
+        const size_t close = text_.find(tag, end + 1);
+        at_ = close == std::string::npos ? text_.size() : close + tag.size();
+        out_ += '?';
+    }
+
+    void number() {
+        while (std::isalnum(static_cast<unsigned char>(now())) || now() == '.' || now() == '_' ||
+               ((now() == '+' || now() == '-') && (text_[at_ - 1] == 'e' || text_[at_ - 1] == 'E')))
+            ++at_;
+        out_ += '?';
+    }
+
+    const std::string &text_;
+    const size_t limit_;
+    size_t at_ = 0;
+    std::string out_;
+};
+
+} // namespace
+
+std::string redacted(const std::string &text, size_t limit) { return redactor(text, limit).run(); }
+
+} // namespace dbopt::capture

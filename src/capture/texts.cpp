@@ -1,0 +1,216 @@
+#include "capture/texts.hpp"
+#include "pg/file_store.hpp"
+#include <cstring>
+
+namespace dbopt::capture {
+
+int text_limit_kb = 16384;
+const char *const saved_file = "pg_stat/dbopt_workload.stat";
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+const char *const text_file = "pg_stat_tmp/dbopt_texts.stat";
+const char *const sample_file = "pg_stat_tmp/dbopt_samples.stat";
+constexpr size_t longest_text = 64 * 1024;
+constexpr uint32_t sets = 4;          // parameter sets per statement
+constexpr size_t set_bytes = 512;
+
+uint64_t set_offset(const slot &s, uint32_t n) {
+    return (static_cast<uint64_t>(&s - shared()->table) * sets + n) * set_bytes;
+}
+
+struct saved_header {
+    char magic[8];
+    uint32_t slot_bytes, server;
+    uint64_t since;
+};
+constexpr char magic[8] = {'d', 'b', 'o', 'p', 't', 'w', '0', '1'};
+
+} // namespace
+
+void store_text(slot *s, const pg::statement_end &e) {
+    if (e.text == nullptr)
+        return;
+    const char *start = e.text + (e.text_start > 0 ? e.text_start : 0);
+    size_t length = e.text_length > 0 ? static_cast<size_t>(e.text_length) : strlen(start);
+    if (length > longest_text)
+        return; // a shortened text could not be planned
+    header *h = shared();
+    const uint64_t at = h->text_end.fetch_add(length);
+    if (at + length > static_cast<uint64_t>(text_limit_kb) * 1024) {
+        h->text_end.fetch_sub(length);
+        return;
+    }
+    if (!pg::write_at(text_file, at, start, length))
+        return;
+    s->text_at.store(at + 1, relaxed);
+    s->text_length.store(static_cast<uint32_t>(length), std::memory_order_release);
+}
+
+std::string load_text(const slot &s) {
+    const uint32_t length = s.text_length.load(std::memory_order_acquire);
+    const uint64_t at = s.text_at.load(relaxed);
+    if (length == 0 || at == 0)
+        return {};
+    std::string out(length, '\0');
+    out.resize(pg::read_at(text_file, at - 1, out.data(), length));
+    return out.size() == length ? out : std::string();
+}
+
+// One set in 512 bytes: a count, then type, length (-1: NULL) and text of each parameter.
+void store_sample(slot *s, const pg::statement_end &e) {
+    if (e.parameters == nullptr || e.parameters->numParams <= 0 || e.parameters->numParams > 40)
+        return;
+    char set[set_bytes] = {};
+    size_t at = sizeof(uint32_t);
+    const auto count = static_cast<uint32_t>(e.parameters->numParams);
+    memcpy(set, &count, sizeof count);
+    for (uint32_t i = 0; i < count; ++i) {
+        const char *text;
+        ParamExternData work;
+        const ParamExternData *p = e.parameters->paramFetch != nullptr
+                                       ? e.parameters->paramFetch(e.parameters, static_cast<int>(i) + 1, false, &work)
+                                       : &e.parameters->params[i];
+        if (!pg::parameter_text(*p, &text))
+            return;
+        const int32_t length = text != nullptr ? static_cast<int32_t>(strlen(text)) : -1;
+        const size_t bytes = length > 0 ? static_cast<size_t>(length) : 0;
+        if (at + sizeof(Oid) + sizeof length + bytes > set_bytes)
+            return;
+        memcpy(set + at, &p->ptype, sizeof(Oid));
+        memcpy(set + at + sizeof(Oid), &length, sizeof length);
+        if (bytes > 0)
+            memcpy(set + at + sizeof(Oid) + sizeof length, text, bytes);
+        at += sizeof(Oid) + sizeof length + bytes;
+    }
+    // The first sets fill the room; later ones replace one of them in turn, ever more rarely.
+    const uint32_t taken = s->samples.fetch_add(1, relaxed);
+    pg::write_at(sample_file, set_offset(*s, taken % sets), set, set_bytes);
+}
+
+std::vector<std::vector<parameter>> load_samples(const slot &s) {
+    std::vector<std::vector<parameter>> out;
+    const uint32_t have = std::min(s.samples.load(relaxed), sets);
+    for (uint32_t n = 0; n < have; ++n) {
+        char set[set_bytes];
+        if (pg::read_at(sample_file, set_offset(s, n), set, set_bytes) != set_bytes)
+            continue;
+        uint32_t count;
+        memcpy(&count, set, sizeof count);
+        size_t at = sizeof count;
+        std::vector<parameter> &one = out.emplace_back();
+        for (uint32_t i = 0; i < count && at + 8 <= set_bytes; ++i) {
+            parameter p;
+            int32_t length;
+            memcpy(&p.type, set + at, sizeof(Oid));
+            memcpy(&length, set + at + sizeof(Oid), sizeof length);
+            at += sizeof(Oid) + sizeof length;
+            if (length >= 0 && at + static_cast<size_t>(length) <= set_bytes)
+                p.text = std::string(set + at, static_cast<size_t>(length));
+            at += length > 0 ? static_cast<size_t>(length) : 0;
+            one.push_back(std::move(p));
+        }
+    }
+    return out;
+}
+
+void compact_texts() {
+    header *h = shared();
+    if (h->text_end.load() < static_cast<uint64_t>(text_limit_kb) * 1024 * 3 / 4 ||
+        h->text_wasted.load() < h->text_end.load() / 4)
+        return;
+    const pg::lock_guard hold(block.lock(0), LW_EXCLUSIVE);
+    std::string all;
+    std::vector<std::pair<slot *, uint64_t>> moved;
+    for (uint32_t i = 0; i < h->slots; ++i) {
+        slot *s = &h->table[i];
+        const std::string text = s->tag.load() != 0 ? load_text(*s) : std::string();
+        if (text.empty())
+            continue;
+        moved.push_back({s, all.size() + 1});
+        all += text;
+    }
+    if (!pg::replace_file(text_file, all))
+        return;
+    for (const auto &[s, at] : moved)
+        s->text_at.store(at, relaxed);
+    h->text_end.store(all.size());
+    h->text_wasted.store(0);
+}
+
+std::string serialized() {
+    header *h = shared();
+    saved_header head{};
+    memcpy(head.magic, magic, sizeof magic);
+    head.slot_bytes = sizeof(slot);
+    head.server = PG_VERSION_NUM / 100;
+    head.since = h->since.load();
+    std::string out(reinterpret_cast<const char *>(&head), sizeof head);
+    for (uint32_t i = 0; i < h->slots; ++i) {
+        const slot &s = h->table[i];
+        if (s.tag.load() == 0 || s.calls.load() == 0)
+            continue;
+        out.append(reinterpret_cast<const char *>(&s), sizeof(slot));
+        const std::string text = load_text(s);
+        const auto length = static_cast<uint32_t>(text.size());
+        out.append(reinterpret_cast<const char *>(&length), sizeof length);
+        out += text;
+        char set[set_bytes * sets] = {};
+        const uint32_t have = std::min(s.samples.load(relaxed), sets);
+        out.append(reinterpret_cast<const char *>(&have), sizeof have);
+        pg::read_at(sample_file, set_offset(s, 0), set, set_bytes * have);
+        out.append(set, set_bytes * have);
+    }
+    return out;
+}
+
+void restore(const std::string &saved) {
+    saved_header head;
+    if (saved.size() < sizeof head)
+        return;
+    memcpy(&head, saved.data(), sizeof head);
+    if (memcmp(head.magic, magic, sizeof magic) != 0 || head.slot_bytes != sizeof(slot) ||
+        head.server != PG_VERSION_NUM / 100)
+        return;
+    header *h = shared();
+    h->since.store(head.since);
+    size_t at = sizeof head;
+    std::string texts;
+    while (at + sizeof(slot) + 2 * sizeof(uint32_t) <= saved.size()) {
+        alignas(slot) char copy[sizeof(slot)];
+        memcpy(copy, saved.data() + at, sizeof(slot));
+        const slot *from = std::launder(reinterpret_cast<slot *>(copy));
+        uint32_t length, have;
+        memcpy(&length, saved.data() + at + sizeof(slot), sizeof length);
+        const size_t text_at = at + sizeof(slot) + sizeof length;
+        if (text_at + length + sizeof have > saved.size())
+            return;
+        memcpy(&have, saved.data() + text_at + length, sizeof have);
+        const size_t set_at = text_at + length + sizeof have;
+        if (have > sets || set_at + have * set_bytes > saved.size())
+            return;
+        at = set_at + have * set_bytes;
+        const uint64_t tag = from->tag.load();
+        for (uint32_t i = 0; i < 24; ++i) {
+            slot *to = &h->table[(tag % h->slots + i) % h->slots];
+            if (to->tag.load() != 0)
+                continue;
+            memcpy(static_cast<void *>(to), copy, sizeof(slot));
+            to->text_at.store(length > 0 ? texts.size() + 1 : 0);
+            to->text_length.store(length);
+            texts.append(saved, text_at, length);
+            pg::write_at(sample_file, set_offset(*to, 0), saved.data() + set_at, have * set_bytes);
+            break;
+        }
+    }
+    if (pg::write_at(text_file, 0, texts.data(), texts.size()))
+        h->text_end.store(texts.size());
+}
+
+void remove_files() {
+    pg::remove_file(text_file);
+    pg::remove_file(sample_file);
+}
+
+} // namespace dbopt::capture
