@@ -1,10 +1,12 @@
-// _PG_init only: settings, shared memory, hooks, launcher, in that order.
+// _PG_init only: settings, hooks of every session, then, while preloading, shared memory and the
+// launcher. A room adds its own line to the first or second block.
 #include "capture/capture.hpp"
-#include "partition/partition.hpp"
 #include "monitor/monitor.hpp"
+#include "partition/partition.hpp"
 #include "pg/entry.hpp"
 #include "pg/settings.hpp"
 #include "pg/whatif.hpp"
+#include "scheduler/scheduler.hpp"
 
 extern "C" {
 PG_MODULE_MAGIC;
@@ -12,13 +14,20 @@ PGDLLEXPORT void _PG_init(void);
 }
 
 void _PG_init(void) {
-    dbopt::pg::boundary([] {
-        dbopt::partition::define_settings();
-        dbopt::monitor::define_settings();
-        dbopt::capture::define_settings();
-        dbopt::pg::whatif::install_hooks();
-        if (dbopt::pg::preloading())
-            dbopt::capture::install();
+    using namespace dbopt;
+    pg::boundary([] {
+        scheduler::define_settings();
+        partition::define_settings();
+        monitor::define_settings();
+        capture::define_settings();
+
+        pg::whatif::install_hooks();
+
+        pg::reserve_settings();
+        if (pg::preloading()) {
+            capture::install();
+            scheduler::start();
+        }
     });
 }
 

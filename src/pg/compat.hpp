@@ -92,6 +92,14 @@ inline bool may_create_in(Oid schema, Oid role) {
 #endif
 }
 
+inline bool may_create_in_tablespace(Oid tablespace, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    return object_aclcheck(TableSpaceRelationId, tablespace, role, ACL_CREATE) == ACLCHECK_OK;
+#else
+    return pg_tablespace_aclcheck(tablespace, role, ACL_CREATE) == ACLCHECK_OK;
+#endif
+}
+
 // Owner, or on 17+ a holder of MAINTAIN on the relation (or a member of pg_maintain).
 inline bool may_maintain(Oid relation, Oid role) {
 #if PG_VERSION_NUM >= 170000

@@ -1,0 +1,84 @@
+#include "pg/queue.hpp"
+#include "pg/crew.hpp"
+#include "pg/query.hpp"
+#include "pg/security.hpp"
+#include "pg/transaction.hpp"
+
+extern "C" {
+#include "utils/wait_event.h"
+}
+
+namespace dbopt::pg {
+
+int64_t enqueue(const queued_run &r) {
+    const Oid role = OidIsValid(r.run_as) ? r.run_as : GetUserId();
+    int64_t run_id;
+    {
+        as_owner superuser(BOOTSTRAP_SUPERUSERID);
+        run_id = scalar<int64_t>(
+                     "INSERT INTO dbopt.run (area, command, object, run_as, priority, max_runtime,"
+                     " cleanup, not_before, retry_class) VALUES ($1, $2, nullif($3, 0), $4, $5, $6::interval,"
+                     " nullif($7, ''), CASE WHEN $8 > 0 THEN clock_timestamp() + $8 * interval '1 s'"
+                     " END, nullif($9, '')) RETURNING run_id",
+                     {r.area, r.command, r.object, role, r.priority, r.max_runtime, r.cleanup,
+                      r.delay_seconds, r.retry_class})
+                     .value();
+    }
+    crew::announce_at_commit();
+    return run_id;
+}
+
+std::optional<run_state> find_run(int64_t run_id) {
+    as_owner superuser(BOOTSTRAP_SUPERUSERID);
+    const result r = query("SELECT status, sqlstate, message, rows FROM dbopt.run WHERE run_id = $1",
+                           {run_id});
+    if (r.empty())
+        return std::nullopt;
+    return run_state{r[0].get<std::string>(0), r[0].get_or<std::string>(1, ""),
+                     r[0].get_or<std::string>(2, ""), r[0].get_or<int64_t>(3, 0)};
+}
+
+bool run_pending(std::string_view area, Oid object) {
+    as_owner superuser(BOOTSTRAP_SUPERUSERID);
+    return scalar<bool>("SELECT EXISTS (SELECT FROM dbopt.run WHERE area = $1 AND object = $2"
+                        " AND status IN ('queued', 'running'))",
+                        {area, object})
+        .value();
+}
+
+bool workers_available() {
+    if (crew::shared() == nullptr)
+        return false;
+    lock_guard hold(crew::lock(), LW_SHARED);
+    const crew::database_entry *e = crew::find(MyDatabaseId);
+    return e != nullptr && e->pid != 0 && e->ready;
+}
+
+// As wait_latch of worker.hpp, but a session reloads its configuration between commands only.
+static void nap_for(int64_t milliseconds) {
+    call([&] {
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+                        PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    });
+}
+
+std::optional<run_state> wait_for_run(int64_t run_id, int64_t milliseconds) {
+    const TimestampTz begin = GetCurrentTimestamp();
+    int64_t nap = 5;
+    for (;;) {
+        commit_and_restart();
+        std::optional<run_state> s = find_run(run_id);
+        if (!s || s->over())
+            return s;
+        const int64_t waited = (GetCurrentTimestamp() - begin) / 1000;
+        if (milliseconds >= 0 && waited >= milliseconds)
+            return s;
+        commit_and_restart();
+        nap_for(milliseconds < 0 ? nap : std::min(nap, milliseconds - waited));
+        nap = std::min<int64_t>(nap * 2, 200);
+    }
+}
+
+} // namespace dbopt::pg

@@ -1,0 +1,44 @@
+// Work that must run at top level, or after COMMIT, or beside the caller: queued as a row of
+// dbopt.run, carried out by a worker that connects as `run_as`.
+//
+//   const int64_t run_id = pg::enqueue({.area = "maintenance", .command = "VACUUM public.t"});
+//
+// The row belongs to the current transaction: ROLLBACK takes it away, COMMIT wakes the database
+// worker. States: queued, running, done, failed, cancelled, interrupted. The caller of enqueue has
+// checked that its own caller may do this.
+#pragma once
+#include "pg/value.hpp"
+
+namespace dbopt::pg {
+
+struct queued_run {
+    std::string area = "jobs";    // pauses of this area hold it back
+    std::string command;          // one statement; VACUUM, CONCURRENTLY and CALL included
+    Oid object = InvalidOid;      // relation it is about, for views and for finding duplicates
+    Oid run_as = InvalidOid;      // default: the current user
+    int priority = 0;             // higher runs first
+    std::optional<interval> max_runtime = {};
+    std::string cleanup = {};     // run at top level if the command fails or the server crashes
+    double delay_seconds = 0;     // not before so long after now
+    std::string retry_class = {}; // empty: failures are not retried
+};
+int64_t enqueue(const queued_run &r);
+
+struct run_state {
+    std::string status;           // queued, running, done, failed, cancelled, interrupted
+    std::string sqlstate;         // of a failure
+    std::string message;
+    int64_t rows = 0;
+    bool over() const { return status != "queued" && status != "running"; }
+};
+// Nothing when there is no such run (any more). Reads as superuser: check the right to know first.
+std::optional<run_state> find_run(int64_t run_id);
+// True while a run of this area and object is queued or running.
+bool run_pending(std::string_view area, Oid object);
+// True when a database worker serves this database now: queued work will be done.
+bool workers_available();
+// Waits in a procedure (see require_toplevel_call): commits first, then polls without lock and
+// snapshot. milliseconds < 0: for ever. The result is the state at the end of the wait.
+std::optional<run_state> wait_for_run(int64_t run_id, int64_t milliseconds);
+
+} // namespace dbopt::pg

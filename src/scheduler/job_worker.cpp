@@ -1,0 +1,202 @@
+// A job worker: connects as the run's role, runs the command at top level, and leaves the outcome
+// in its slot; the database worker writes the history, because the role may not. A reserved worker
+// stays and serves one short job after the other, with DISCARD ALL between them.
+#include "pg/crew.hpp"
+#include "pg/query.hpp"
+#include "pg/security.hpp"
+#include "pg/toplevel.hpp"
+#include "pg/transaction.hpp"
+#include "pg/worker.hpp"
+#include "scheduler/scheduler.hpp"
+
+namespace dbopt::scheduler {
+
+namespace {
+
+using pg::crew::run_slot;
+using pg::crew::slot_state;
+constexpr int64_t idle_limit_ms = 60 * 1000;
+
+run_slot &slot_of(int index) { return pg::crew::shared()->slots[index]; }
+
+void wake_database_worker() {
+    pid_t pid = 0;
+    {
+        pg::lock_guard hold(pg::crew::lock(), LW_SHARED);
+        if (const pg::crew::database_entry *e = pg::crew::find(MyDatabaseId))
+            pid = e->pid;
+    }
+    pg::crew::wake(pid);
+}
+
+struct order {
+    int64_t run_id = 0;
+    int64_t max_runtime_ms = 0;
+};
+
+struct text_of_run {
+    std::string command, cleanup;
+};
+
+// The run's text lies in a table that the role may not read.
+text_of_run read_run(int64_t run_id) {
+    pg::transaction t;
+    text_of_run out;
+    {
+        pg::as_owner superuser(BOOTSTRAP_SUPERUSERID);
+        const pg::result r =
+            pg::query("SELECT command, cleanup FROM dbopt.run WHERE run_id = $1", {run_id});
+        if (r.empty())
+            pg::raise({.code = ERRCODE_UNDEFINED_OBJECT,
+                       .message = "run " + std::to_string(run_id) + " is gone from the queue"});
+        out = {r[0].get<std::string>(0), r[0].get_or<std::string>(1, "")};
+    }
+    t.commit();
+    return out;
+}
+
+bool is_parked_locked() {
+    const pg::crew::database_entry *e = pg::crew::find(MyDatabaseId);
+    return e == nullptr || e->parked_by != 0;
+}
+
+class job_worker {
+  public:
+    explicit job_worker(int index) : slot_(slot_of(index)) {}
+
+    void run() {
+        for (;;) {
+            const std::optional<order> o = next();
+            if (!o)
+                return;
+            perform(*o);
+            if (!slot_.reserved)
+                return;
+            (void)pg::run_toplevel("DISCARD ALL");
+        }
+    }
+
+  private:
+    // Waits for an order (a reserved worker) or takes the one it was started with.
+    std::optional<order> next() {
+        int64_t idle_ms = 0;
+        for (;;) {
+            {
+                pg::lock_guard hold(pg::crew::lock(), LW_EXCLUSIVE);
+                if (slot_.state == slot_state::assigned) {
+                    slot_.state = slot_state::running;
+                    slot_.started = GetCurrentTimestamp();
+                    return order{slot_.run_id, slot_.max_runtime_ms};
+                }
+                const bool over = slot_.leave || is_parked_locked() || !slot_.reserved || idle_ms >= idle_limit_ms;
+                if (over && slot_.state == slot_state::ready) {
+                    slot_.state = slot_state::free;
+                    slot_.pid = 0;
+                    return std::nullopt;
+                }
+                if (!slot_.reserved)
+                    return std::nullopt;
+            }
+            const int64_t step = std::min<int64_t>(idle_limit_ms - idle_ms + 1, 10 * 1000);
+            if (!pg::wait_latch(step))
+                idle_ms += step;
+        }
+    }
+
+    void perform(const order &o) {
+        pg::toplevel_outcome outcome;
+        std::optional<pg::error> failure;
+        std::string cleanup;
+        try {
+            text_of_run text = read_run(o.run_id);
+            cleanup = std::move(text.cleanup);
+            outcome = pg::run_toplevel(text.command, o.max_runtime_ms);
+        } catch (pg::error &e) {
+            failure.emplace(std::move(e));
+        }
+        if (failure && !cleanup.empty())
+            clean_up(cleanup);
+        report(outcome, failure);
+        wake_database_worker();
+    }
+
+    static void clean_up(const std::string &sql) {
+        std::string problem;
+        try {
+            (void)pg::run_toplevel(sql);
+        } catch (const pg::error &e) {
+            problem = e.message();
+        }
+        if (!problem.empty())
+            pg::log("dbopt: clean-up after a failed run failed: " + problem, sql);
+    }
+
+    void report(const pg::toplevel_outcome &outcome, const std::optional<pg::error> &failure) {
+        pg::lock_guard hold(pg::crew::lock(), LW_EXCLUSIVE);
+        slot_.failed = failure.has_value();
+        slot_.rows = outcome.rows;
+        const auto put = [](auto &to, const char *text) {
+            strlcpy(to, text != nullptr ? text : "", sizeof(to));
+        };
+        put(slot_.tag, outcome.tag.c_str());
+        put(slot_.sqlstate, failure ? failure->sqlstate().c_str() : "");
+        put(slot_.message, failure ? failure->message() : "");
+        put(slot_.detail, failure ? failure->detail() : "");
+        put(slot_.hint, failure ? failure->hint() : "");
+        slot_.finished = GetCurrentTimestamp();
+        slot_.reported = true;
+        slot_.state = slot_state::finished;
+    }
+
+    run_slot &slot_;
+};
+
+// Whatever ends the process, the slot says so. Raises nothing.
+void on_exit(int, Datum index) {
+    run_slot &s = slot_of(DatumGetInt32(index));
+    pid_t pid = 0;
+    LWLockAcquire(pg::crew::lock(), LW_EXCLUSIVE);
+    if (s.pid == MyProcPid) {
+        if (s.state == slot_state::assigned || s.state == slot_state::running) {
+            s.failed = true;
+            s.reported = false;
+            s.finished = GetCurrentTimestamp();
+            s.state = slot_state::finished;
+        } else if (s.state == slot_state::ready) {
+            s.state = slot_state::free;
+        }
+        s.pid = 0;
+        if (const pg::crew::database_entry *e = pg::crew::find(s.database))
+            pid = e->pid;
+    }
+    LWLockRelease(pg::crew::lock());
+    pg::crew::wake(pid);
+}
+
+} // namespace
+
+static void job_main(int index) {
+    run_slot &s = slot_of(index);
+    Oid database, role;
+    {
+        pg::lock_guard hold(pg::crew::lock(), LW_EXCLUSIVE);
+        if (s.state != slot_state::assigned || s.pid != 0)
+            return;
+        s.pid = MyProcPid;
+        database = s.database;
+        role = s.role;
+    }
+    pg::call([&] { before_shmem_exit(on_exit, Int32GetDatum(index)); });
+    pg::connect_worker(database, role, true);
+    job_worker(index).run();
+}
+
+} // namespace dbopt::scheduler
+
+extern "C" {
+PGDLLEXPORT void dbopt_job_main(Datum argument);
+}
+
+void dbopt_job_main(Datum argument) {
+    dbopt::pg::worker_body([&] { dbopt::scheduler::job_main(DatumGetInt32(argument)); });
+}
