@@ -40,7 +40,16 @@ bool is_template(Oid database) {
     return result;
 }
 
-bool may_create_databases() { return superuser() || have_createdb_privilege(); }
+// have_createdb_privilege() is exported only from 15.20 on; a library must load on older minors too.
+bool may_create_databases() {
+    HeapTuple t = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+    if (!HeapTupleIsValid(t))
+        return false;
+    const auto *role = (Form_pg_authid)GETSTRUCT(t);
+    const bool result = role->rolsuper || role->rolcreatedb;
+    ReleaseSysCache(t);
+    return result;
+}
 
 // The database that the statement needs empty, if the caller has the rights the statement needs.
 // A caller without them gets PostgreSQL's own error, and our workers stay undisturbed.
