@@ -137,8 +137,10 @@ DBOPT_FUNCTION(dbopt_sequences) {
 
 DBOPT_FUNCTION(dbopt_points) {
     pg::rows out(args);
-    const auto values = monitor::read_points(args.get<bool>(0));
     const auto names = monitor::points();
+    // NULL asks for the names alone: nothing is measured.
+    const auto values = args.null(0) ? std::vector<std::optional<double>>(names.size())
+                                     : monitor::read_points(args.get<bool>(0));
     for (size_t i = 0; i < values.size(); ++i)
         out.add(static_cast<int64_t>(i + 1), names[i].name,
                 names[i].kind == monitor::point_kind::counter ? "counter" : "gauge", names[i].unit,

@@ -36,9 +36,26 @@ std::span<const point> points();
 // Counters alone cost one read of the statistics; gauges also read the size of the database's folders.
 std::vector<std::optional<double>> read_points(bool with_gauges);
 
+// ---- alerts ----
+struct alert_change {
+    std::string rule;
+    std::string from; // ok, warning, critical
+    std::string to;
+    std::optional<double> value = {};
+    std::string detail = {};
+    bool muted = false;
+};
+// One round: measures up to `limit`, moves every rule's state, records the changes (table, NOTIFY
+// dbopt_alert, one JSON line in the log). Nothing on a standby or while another round runs.
+std::vector<alert_change> check_alerts(tier limit);
+
+// The worker's round: fast alerts each time, normal ones every minute, a snapshot when it is due.
+void background();
+
 struct settings {
     int slow_query_threshold = 1000; // ms
     int history_retention_days = 30;
+    int snapshot_interval = 300;     // s
     int history_objects = 500;       // tables and statements kept per snapshot
 };
 const settings &current_settings();

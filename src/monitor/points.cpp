@@ -44,6 +44,7 @@ constexpr point all_points[] = {
     {"disk_total_bytes", gauge, "bytes", "space of the file system of the data directory"},
     {"uptime_seconds", gauge, "s", "time since the server started"},
     {"locks_waiting", gauge, "", "sessions that wait for a lock"},
+    {"sequence_used_pct", gauge, "%", "how far the fullest sequence is used up"},
 };
 
 // Columns 0 to 22 are the counters above, in order.
@@ -74,7 +75,8 @@ SELECT count(*) FILTER (WHERE a.backend_type = 'client backend'),
        (SELECT free_bytes FROM dbopt._filesystems() LIMIT 1),
        (SELECT total_bytes FROM dbopt._filesystems() LIMIT 1),
        extract(epoch FROM now() - pg_postmaster_start_time()),
-       (SELECT count(DISTINCT l.pid) FROM pg_lock_status() l WHERE NOT l.granted)
+       (SELECT count(DISTINCT l.pid) FROM pg_lock_status() l WHERE NOT l.granted),
+       (SELECT max(q.used_pct) FROM dbopt._sequences() q)
 FROM pg_stat_get_activity(NULL) a)";
 
 void append(std::vector<std::optional<double>> &out, const pg::result &r, size_t columns) {

@@ -27,6 +27,13 @@ void define_settings() {
                     .value = 30,
                     .low = 1,
                     .high = 3650});
+    pg::define_int({.name = "dbopt.snapshot_interval",
+                    .description = "Time between two snapshots of the history; 0 takes none.",
+                    .variable = &values.snapshot_interval,
+                    .value = 300,
+                    .low = 0,
+                    .high = 86400,
+                    .in = pg::unit::s});
     pg::define_int({.name = "dbopt.history_objects",
                     .description = "Statements that a snapshot keeps, those with most time first.",
                     .variable = &values.history_objects,

@@ -1,9 +1,11 @@
+#include "monitor/monitor.hpp"
 #include "scheduler/services.hpp"
 
 namespace dbopt::scheduler {
 
 // One line per room that works in the background.
 static const service list[] = {
+    {"monitor", 10, monitor::background},
     {nullptr, 0, nullptr}, // the end
 };
 

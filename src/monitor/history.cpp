@@ -1,0 +1,154 @@
+// Snapshots: the points as an array, tables, indexes and statements as a compact byte string
+// (core/history_code). Every 48th snapshot is a key frame, so that reading one back stays cheap.
+#include "monitor/history.hpp"
+#include "pg/filesize.hpp"
+#include "pg/transaction.hpp"
+#include <cmath>
+
+namespace dbopt::monitor {
+
+namespace {
+
+constexpr int64_t key_frame_every = 48;
+
+pg::raw to_bytea(const std::string &bytes) {
+    return pg::raw{pg::call([&] {
+                       auto *b = static_cast<bytea *>(palloc(VARHDRSZ + bytes.size()));
+                       SET_VARSIZE(b, VARHDRSZ + bytes.size());
+                       memcpy(VARDATA(b), bytes.data(), bytes.size());
+                       return PointerGetDatum(b);
+                   }),
+                   BYTEAOID};
+}
+
+std::string from_bytea(const pg::row &r, int column) {
+    if (r.null(column))
+        return {};
+    const Datum d = r.datum(column);
+    bytea *b = pg::call([&] { return DatumGetByteaPP(d); });
+    return {VARDATA_ANY(b), VARSIZE_ANY_EXHDR(b)};
+}
+
+core::history_objects read_objects() {
+    core::history_objects out;
+    for (const pg::relation_size &s : pg::relation_sizes())
+        if (s.relation >= FirstNormalObjectId && (s.kind == 'r' || s.kind == 'm' || s.kind == 'i'))
+            out[s.relation][object_bytes] = s.total();
+    const pg::result rows = pg::query(
+        "SELECT c.oid, pg_catalog.pg_stat_get_live_tuples(c.oid), pg_catalog.pg_stat_get_dead_tuples(c.oid), "
+        "pg_catalog.pg_stat_get_numscans(c.oid), pg_catalog.pg_stat_get_tuples_returned(c.oid), "
+        "pg_catalog.pg_stat_get_tuples_inserted(c.oid), pg_catalog.pg_stat_get_tuples_updated(c.oid), "
+        "pg_catalog.pg_stat_get_tuples_deleted(c.oid), pg_catalog.pg_stat_get_blocks_fetched(c.oid), "
+        "pg_catalog.pg_stat_get_blocks_hit(c.oid) FROM pg_catalog.pg_class c "
+        "WHERE c.relkind IN ('r', 'm', 'i') AND c.oid >= 16384 AND c.relpersistence <> 't'");
+    for (const pg::row &r : rows) {
+        core::history_values &v = out[r.get<Oid>(0)];
+        for (int i = 1; i < object_width; ++i)
+            v[static_cast<size_t>(i)] = r.get_or<int64_t>(i, 0);
+    }
+    return out;
+}
+
+core::history_objects read_statements() {
+    core::history_objects out;
+    const bool known = pg::scalar<bool>("SELECT pg_catalog.to_regclass('dbopt.workload') IS NOT NULL").value_or(false);
+    if (!known || current_settings().history_objects == 0)
+        return out;
+    const pg::result rows = pg::query(
+        "SELECT query_id, pg_catalog.sum(calls)::pg_catalog.int8, (1000 * pg_catalog.sum(total_ms))::pg_catalog.int8, "
+        "pg_catalog.sum(rows)::pg_catalog.int8, (1000 * pg_catalog.max(p95_ms))::pg_catalog.int8, "
+        "(1000 * pg_catalog.max(p99_ms))::pg_catalog.int8 FROM dbopt.workload "
+        "WHERE query_id IS NOT NULL GROUP BY 1 ORDER BY 3 DESC NULLS LAST LIMIT $1",
+        {int64_t{current_settings().history_objects}});
+    for (const pg::row &r : rows)
+        for (int i = 1; i <= 5; ++i)
+            out[static_cast<uint64_t>(r.get<int64_t>(0))][static_cast<size_t>(i - 1)] =
+                r.get_or<int64_t>(i, 0);
+    return out;
+}
+
+std::string as_array(const std::vector<std::optional<double>> &values) {
+    // Sent as text: an array with NULLs has no C++ type in pg::value.
+    std::string text = "{";
+    for (const auto &v : values) {
+        if (text.size() > 1)
+            text += ',';
+        text += v && std::isfinite(*v) ? std::to_string(*v) : "NULL";
+    }
+    return text + "}";
+}
+
+} // namespace
+
+frame read_now() { return {.objects = read_objects(), .statements = read_statements()}; }
+
+std::optional<frame> frame_at(std::optional<pg::timestamptz> until) {
+    const pg::result rows = pg::query(
+        "SELECT taken_at, objects, statements FROM dbopt.history WHERE taken_at >= (SELECT "
+        "pg_catalog.max(taken_at) FROM dbopt.history WHERE key_frame AND taken_at <= $1) "
+        "AND taken_at <= $1 ORDER BY taken_at",
+        {until.value_or(pg::timestamptz{DT_NOEND})});
+    if (rows.empty())
+        return std::nullopt;
+    frame f;
+    for (const pg::row &r : rows) {
+        f.taken_at = r.get<pg::timestamptz>(0);
+        core::apply_history(from_bytea(r, 1), f.objects);
+        core::apply_history(from_bytea(r, 2), f.statements);
+    }
+    return f;
+}
+
+std::optional<pg::timestamptz> take_snapshot() {
+    if (pg::scalar<bool>("SELECT pg_catalog.pg_is_in_recovery()").value_or(true) ||
+        !pg::scalar<bool>("SELECT pg_catalog.pg_try_advisory_xact_lock(1684434804, 2)").value_or(false))
+        return std::nullopt;
+    const int64_t since_key = pg::scalar<int64_t>(
+        "SELECT count(*) FROM dbopt.history WHERE taken_at > (SELECT pg_catalog.max(taken_at) "
+        "FROM dbopt.history WHERE key_frame)").value_or(0);
+    std::optional<frame> before = since_key + 1 >= key_frame_every ? std::nullopt : frame_at(std::nullopt);
+    const bool key = !before;
+    if (!before)
+        before.emplace();
+    const frame now = read_now();
+    const std::string figures = as_array(read_points(true));
+    // A clock that went back must not put a delta before its key frame.
+    const auto at = pg::scalar<pg::timestamptz>(
+        "INSERT INTO dbopt.history (taken_at, values, objects, statements, key_frame) VALUES "
+        "(greatest(pg_catalog.clock_timestamp(), (SELECT pg_catalog.max(taken_at) FROM dbopt.history) "
+        "+ interval '1 microsecond'), $1::pg_catalog.float8[], $2, $3, $4) RETURNING taken_at",
+        {figures, to_bytea(core::encode_history(now.objects, before->objects)),
+         to_bytea(core::encode_history(now.statements, before->statements)), key});
+    forget();
+    return at;
+}
+
+// Whole key-frame periods only: what remains can always be read back.
+void forget() {
+    const pg::interval keep{.days = current_settings().history_retention_days};
+    pg::execute("DELETE FROM dbopt.history WHERE taken_at < (SELECT pg_catalog.max(taken_at) FROM dbopt.history "
+                "WHERE key_frame AND taken_at < pg_catalog.now() - $1)", {keep});
+    pg::execute("DELETE FROM dbopt.alert_event WHERE at < pg_catalog.now() - $1", {keep});
+}
+
+void save_baseline(const std::string &name) {
+    const frame now = read_now();
+    const std::string figures = as_array(read_points(true));
+    pg::execute("INSERT INTO dbopt.baseline (name, values, objects, statements) VALUES "
+                "($1, $2::pg_catalog.float8[], $3, $4) ON CONFLICT (name) DO UPDATE SET saved_at = pg_catalog.now(), "
+                "values = excluded.values, objects = excluded.objects, statements = excluded.statements",
+                {name, figures, to_bytea(core::encode_history(now.objects, {})),
+                 to_bytea(core::encode_history(now.statements, {}))});
+}
+
+std::optional<frame> load_baseline(const std::string &name) {
+    const pg::result r = pg::query("SELECT saved_at, objects, statements FROM dbopt.baseline WHERE name = $1", {name});
+    if (r.empty())
+        return std::nullopt;
+    frame f{.taken_at = r[0].get<pg::timestamptz>(0)};
+    core::apply_history(from_bytea(r[0], 1), f.objects);
+    core::apply_history(from_bytea(r[0], 2), f.statements);
+    return f;
+}
+
+} // namespace dbopt::monitor

@@ -1,0 +1,41 @@
+// Snapshots and baselines: writing them, and reading a state of the past back.
+#pragma once
+#include "core/history_code.hpp"
+#include "monitor/monitor.hpp"
+
+namespace dbopt::monitor {
+
+// Positions in history_values of a table, matview or index. Append only: stored data refer to them.
+enum object_value : uint8_t {
+    object_bytes, // with free space and visibility map, without indexes and toast
+    object_live,
+    object_dead,
+    object_scans, // sequential of a table, index scans of an index
+    object_read,  // rows read by them
+    object_inserted,
+    object_updated,
+    object_deleted,
+    object_fetched, // blocks asked for
+    object_hit,     // blocks found in shared buffers
+    object_width
+};
+// … and of a statement (key: query_id). Times in µs.
+enum statement_value : uint8_t { statement_calls, statement_time, statement_rows, statement_p95, statement_p99 };
+
+struct frame {
+    pg::timestamptz taken_at = {};
+    core::history_objects objects = {};    // key: OID
+    core::history_objects statements = {}; // key: query_id
+};
+
+frame read_now();
+// The youngest snapshot at or before `until` (nothing: the last one); nothing when there is none.
+std::optional<frame> frame_at(std::optional<pg::timestamptz> until);
+// Stores a snapshot and removes what is older than dbopt.history_retention. Nothing on a standby or
+// while another session takes one.
+std::optional<pg::timestamptz> take_snapshot();
+void forget();
+void save_baseline(const std::string &name);
+std::optional<frame> load_baseline(const std::string &name);
+
+} // namespace dbopt::monitor

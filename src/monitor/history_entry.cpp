@@ -1,0 +1,141 @@
+// SQL entry points of alerts, snapshots, windows, baselines and forecasts.
+#include "core/forecast.hpp"
+#include "monitor/history.hpp"
+#include "pg/entry.hpp"
+
+using namespace dbopt;
+
+DBOPT_FUNCTION(dbopt_alert_check) {
+    pg::rows out(args);
+    for (const monitor::alert_change &c : monitor::check_alerts(monitor::tier_of(args.get<std::string>(0))))
+        out.add(c.rule, c.from, c.to, c.value, c.detail, c.muted);
+    return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_snapshot) {
+    const auto at = monitor::take_snapshot();
+    if (!at) {
+        const_cast<FunctionCallInfo>(args.info())->isnull = true;
+        return args.nothing();
+    }
+    return args.result(*at);
+}
+
+namespace {
+
+// What one object or statement did between two frames. Counters that went backwards were reset: what
+// they show now has come since. Gauges (sizes, live rows, percentiles) are given as they are now.
+core::history_values grown(const core::history_values &now, const core::history_values *then) {
+    core::history_values d = now;
+    if (then != nullptr)
+        for (size_t i = 0; i < d.size(); ++i)
+            d[i] = now[i] >= (*then)[i] ? now[i] - (*then)[i] : now[i];
+    return d;
+}
+
+std::optional<monitor::frame> frame_before(const pg::arguments &args) {
+    const pg::interval span = args.get<pg::interval>(0);
+    const pg::timestamptz until{pg::clock().us - static_cast<int64_t>(span.seconds() * 1e6)};
+    if (auto f = monitor::frame_at(until))
+        return f;
+    // Younger than the span: the oldest there is.
+    const auto oldest = pg::scalar<pg::timestamptz>("SELECT pg_catalog.min(taken_at) FROM dbopt.history");
+    return oldest ? monitor::frame_at(oldest) : std::nullopt;
+}
+
+double seconds_since(const std::optional<monitor::frame> &f) {
+    return f ? static_cast<double>(pg::clock().us - f->taken_at.us) / 1e6 : 0;
+}
+
+const core::history_values *find(const core::history_objects &in, uint64_t key) {
+    const auto at = in.find(key);
+    return at == in.end() ? nullptr : &at->second;
+}
+
+} // namespace
+
+// (relation, seconds, bytes, bytes_before, live, dead, scans, rows_read, inserted, updated, deleted,
+// fetched, hit): seconds is 0 where there is no snapshot to compare with.
+DBOPT_FUNCTION(dbopt_object_window) {
+    pg::rows out(args);
+    const auto then = frame_before(args);
+    const monitor::frame now = monitor::read_now();
+    const double seconds = seconds_since(then);
+    for (const auto &[oid, values] : now.objects) {
+        const core::history_values *old = then ? find(then->objects, oid) : nullptr;
+        const core::history_values d = grown(values, old);
+        out.add(static_cast<Oid>(oid), seconds, values[monitor::object_bytes],
+                old != nullptr ? pg::value((*old)[monitor::object_bytes]) : pg::value(nullptr),
+                values[monitor::object_live], values[monitor::object_dead], d[monitor::object_scans],
+                d[monitor::object_read], d[monitor::object_inserted], d[monitor::object_updated],
+                d[monitor::object_deleted], d[monitor::object_fetched], d[monitor::object_hit]);
+    }
+    return out.done();
+}
+
+// (query_id, seconds, calls, total_ms, rows, mean_ms_before)
+DBOPT_FUNCTION(dbopt_statement_window) {
+    pg::rows out(args);
+    const auto then = frame_before(args);
+    const monitor::frame now = monitor::read_now();
+    const double seconds = seconds_since(then);
+    for (const auto &[id, values] : now.statements) {
+        const core::history_values *old = then ? find(then->statements, id) : nullptr;
+        const core::history_values d = grown(values, old);
+        const bool before = old != nullptr && (*old)[monitor::statement_calls] > 0;
+        out.add(static_cast<int64_t>(id), seconds, d[monitor::statement_calls],
+                static_cast<double>(d[monitor::statement_time]) / 1000, d[monitor::statement_rows],
+                before ? pg::value(static_cast<double>((*old)[monitor::statement_time]) / 1000 /
+                                   static_cast<double>((*old)[monitor::statement_calls]))
+                       : pg::value(nullptr));
+    }
+    return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_baseline_save) {
+    monitor::save_baseline(args.get<std::string>(0));
+    return args.nothing();
+}
+
+// Statements since the baseline against all they did before it.
+DBOPT_FUNCTION(dbopt_baseline_statements) {
+    pg::rows out(args);
+    const auto then = monitor::load_baseline(args.get<std::string>(0));
+    if (!then)
+        pg::raise({.code = ERRCODE_UNDEFINED_OBJECT,
+                   .message = "baseline \"" + args.get<std::string>(0) + "\" does not exist",
+                   .hint = "SELECT name, saved_at FROM dbopt.baseline lists them."});
+    const monitor::frame now = monitor::read_now();
+    for (const auto &[id, values] : now.statements) {
+        const core::history_values *old = find(then->statements, id);
+        const core::history_values d = grown(values, old);
+        const int64_t calls = d[monitor::statement_calls];
+        if (calls == 0)
+            continue;
+        const int64_t calls_before = old != nullptr ? (*old)[monitor::statement_calls] : 0;
+        out.add(static_cast<int64_t>(id), calls_before,
+                calls_before > 0 ? pg::value(static_cast<double>((*old)[monitor::statement_time]) / 1000 /
+                                             static_cast<double>(calls_before))
+                                 : pg::value(nullptr),
+                calls, static_cast<double>(d[monitor::statement_time]) / 1000 / static_cast<double>(calls));
+    }
+    return out.done();
+}
+
+// dbopt._forecast(times float8[] seconds, figures float8[], bound float8)
+DBOPT_FUNCTION(dbopt_forecast) {
+    const auto t = args.get<std::vector<double>>(0);
+    const auto v = args.get<std::vector<double>>(1);
+    std::vector<core::sample> samples;
+    for (size_t i = 0; i < std::min(t.size(), v.size()); ++i)
+        samples.push_back({t[i], v[i]});
+    const auto fit = core::fit_trend(samples);
+    if (!fit)
+        return args.record({nullptr, nullptr, nullptr, nullptr, static_cast<int64_t>(samples.size())});
+    const core::exhaustion e = core::time_to(*fit, args.get<double>(2));
+    const auto days = [](const std::optional<double> &s) {
+        return s && *s < 86400.0 * 36500 ? pg::value(*s / 86400) : pg::value(nullptr);
+    };
+    return args.record({fit->per_second * 86400, days(e.seconds), days(e.seconds_low), days(e.seconds_high),
+                        static_cast<int64_t>(fit->points)});
+}

@@ -1,0 +1,50 @@
+-- Snapshots, windows, forecasts, baselines.
+BEGIN;
+SELECT plan(20);
+SELECT pg_advisory_xact_lock(1684434804, 2); -- the worker's round waits
+DELETE FROM dbopt.history;
+
+SELECT is_empty('SELECT * FROM dbopt.growth_forecast', 'no forecast without history');
+SELECT ok(dbopt.snapshot() IS NOT NULL, 'a snapshot');
+SELECT ok((SELECT key_frame FROM dbopt.history), 'the first is a key frame');
+CREATE TABLE history_t (id int PRIMARY KEY, v text);
+SELECT dbopt.snapshot();
+INSERT INTO history_t SELECT g, repeat('x', 100) FROM generate_series(1, 10000) g;
+SELECT dbopt.snapshot();
+SELECT is((SELECT count(*) FROM dbopt.history), 3::bigint, 'three snapshots');
+SELECT is((SELECT count(*) FROM dbopt.history WHERE key_frame), 1::bigint, 'later ones are differences');
+SELECT cmp_ok((SELECT length(objects) FROM dbopt.history ORDER BY taken_at DESC LIMIT 1), '<', 500, 'and small');
+SELECT cmp_ok((SELECT count(DISTINCT name) FROM dbopt.history_points), '>=', 30::bigint, 'points have names');
+SELECT is((SELECT count(*) FROM dbopt.history_points WHERE name = 'database_bytes' AND value > 0), 3::bigint, 'gauges are stored');
+UPDATE dbopt.history SET taken_at = taken_at - interval '2 hours';
+SELECT ok((SELECT grown_bytes IS NULL AND bytes > 1000000 FROM dbopt.table_growth('3 hours') WHERE relation = 'history_t'::regclass),
+          'a table that did not exist then has no growth, but a size');
+SELECT ok((SELECT grown_bytes >= 0 FROM dbopt.table_growth('1 hour') WHERE relation = 'history_t'::regclass), 'growth since an hour');
+SELECT cmp_ok((SELECT seconds FROM dbopt._window('1 hour') LIMIT 1), '>', 7000::float8, 'the window reaches to the snapshot before');
+SELECT is_empty($$SELECT name FROM dbopt._window('1 hour') WHERE delta < 0$$, 'no negative numbers');
+
+-- somebody resets the statistics: the past was higher than the present
+UPDATE dbopt.history SET values = (SELECT array_agg(v + 1e15) FROM unnest(values) v);
+SELECT is_empty($$SELECT name FROM dbopt._window('1 hour') WHERE delta < 0$$, 'nor after a reset by others');
+
+-- a forecast over a made-up month: 1 GB less free disk per day, 10 GB left
+DELETE FROM dbopt.history;
+INSERT INTO dbopt.history (taken_at, values, objects, statements, key_frame)
+SELECT now() - make_interval(hours => h), (SELECT array_agg(CASE name WHEN 'disk_free_bytes' THEN 1e10 + h * 1e9 / 24
+       WHEN 'disk_total_bytes' THEN 1e12 WHEN 'xid_age' THEN 1000 ELSE 1 END ORDER BY metric_id) FROM dbopt._points(NULL)), '', '', true
+FROM generate_series(0, 24 * 30, 6) h;
+SELECT ok((SELECT abs(days_left - 10) < 0.1 AND days_left_low <= days_left AND days_left_high >= days_left
+           FROM dbopt.growth_forecast WHERE subject = 'disk'), 'disk full in ten days');
+SELECT ok((SELECT days_left IS NULL FROM dbopt.growth_forecast WHERE subject = 'transaction ids'), 'what does not grow does not end');
+SELECT is((SELECT status FROM dbopt.health('ok', 'deep') WHERE check_name = 'disk_full_days'), 'warning', 'health knows it');
+
+-- retention keeps whole key-frame periods
+UPDATE dbopt.history SET taken_at = taken_at - interval '40 days' WHERE taken_at < now() - interval '20 days';
+SELECT dbopt.snapshot();
+SELECT cmp_ok((SELECT count(*) FROM dbopt.history WHERE taken_at < now() - interval '30 days'), '<=', 1::bigint, 'retention');
+
+SELECT lives_ok($$SELECT dbopt.baseline_save('before')$$, 'baseline');
+SELECT cmp_ok((SELECT count(*) FROM dbopt.baseline_compare('before')), '>=', 5::bigint, 'compared');
+SELECT throws_ok($$SELECT * FROM dbopt.baseline_compare('nothing')$$, '42704', 'baseline "nothing" does not exist', 'unknown baseline');
+SELECT * FROM finish();
+ROLLBACK;
