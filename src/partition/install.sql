@@ -30,6 +30,16 @@ COMMENT ON TABLE dbopt.partition_config IS
 SELECT pg_catalog.pg_extension_config_dump('dbopt.partition_config', '');
 GRANT SELECT ON dbopt.partition_config TO pg_monitor;
 
+CREATE TABLE dbopt.partition_retiring (
+    partition regclass PRIMARY KEY,
+    parent regclass NOT NULL,
+    run_id bigint,
+    since timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE dbopt.partition_retiring IS
+    'partitions whose DETACH CONCURRENTLY was given to a worker; the next round drops or archives them';
+GRANT SELECT ON dbopt.partition_retiring TO pg_monitor;
+
 -- The replica identity of a partition follows its parent's, index by index.
 CREATE FUNCTION dbopt._partition_replica_identity(parent regclass, partition regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

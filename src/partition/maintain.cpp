@@ -1,5 +1,5 @@
 // One round over managed sets: read, decide, do, one subtransaction per command.
-#include "partition/sets.hpp"
+#include "partition/maintain.hpp"
 #include "pg/pause.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
@@ -10,15 +10,6 @@
 namespace dbopt::partition {
 
 namespace {
-
-struct task {
-    open_set *set;
-    enum kind_t { create, create_default, retire, finalize } kind;
-    core::bounds range{};
-    Oid relation = InvalidOid;
-    outcome row{};
-    bool finished = false;
-};
 
 const char *action_name(const task &t) {
     switch (t.kind) {
@@ -48,15 +39,8 @@ std::vector<std::string> retire_commands(const open_set &s, Oid partition, bool 
                                       (pending ? " FINALIZE" : "")};
     if (pending)
         return commands;
-    if (s.config.mode == retirement::drop)
-        commands.push_back("DROP TABLE " + name);
-    if (s.config.mode == retirement::archive) {
-        const std::string schema = pg::quote_identifier(*s.config.archive_schema);
-        if (s.config.archive_tablespace)
-            commands.push_back("ALTER TABLE " + name + " SET TABLESPACE " +
-                               pg::quote_identifier(*s.config.archive_tablespace));
-        commands.push_back("ALTER TABLE " + name + " SET SCHEMA " + schema);
-    }
+    for (std::string &c : after_detach(s.config, name))
+        commands.push_back(std::move(c));
     return commands;
 }
 
@@ -222,55 +206,122 @@ void plan_only(task &t, const maintain_options &o) {
     }
 }
 
-} // namespace
+// Configurations, catalogs and tasks of one round; the sets live as long as this does.
+struct round_plan {
+    std::vector<set_config> configs;
+    std::vector<pg::partitioned_table> tables;
+    std::vector<std::unique_ptr<open_set>> sets;
+    std::vector<task> tasks;
+    std::vector<outcome> rows;
 
-std::vector<outcome> maintain(const maintain_options &o) {
-    refuse_unknown_actions(o.actions);
-    const std::vector<set_config> configs = load_sets(o.parent);
-    if (configs.empty() && o.parent != InvalidOid)
-        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                   .message = pg::qualified_name(o.parent) + " is not managed",
-                   .hint = "SELECT * FROM dbopt.partition_manage('" + pg::qualified_name(o.parent) +
-                           "', '1 month') puts it under management."});
+    void report(size_t i, const char *status, std::string detail) {
+        rows.push_back({.parent = configs[i].parent, .action = "create", .partition = {}, .lower = {},
+                        .upper = {}, .command = {}, .status = status, .detail = std::move(detail)});
+    }
+    void read(const maintain_options &o);
+};
+
+void round_plan::read(const maintain_options &o) {
+    configs = load_sets(o.parent);
     std::vector<Oid> relations;
     std::vector<core::key_unit> units;
     for (const set_config &c : configs) {
         relations.push_back(c.parent);
         units.push_back(c.unit);
     }
-    std::vector<pg::partitioned_table> tables = pg::read_partitions(relations, units);
-    std::vector<std::unique_ptr<open_set>> sets;
-    std::vector<task> tasks;
-    std::vector<outcome> rows;
-    const Oid me = pg::caller();
+    tables = pg::read_partitions(relations, units);
+    const Oid me = o.on_behalf_of != InvalidOid ? o.on_behalf_of : pg::caller();
     for (size_t i = 0; i < configs.size(); ++i) {
-        const auto report = [&](const char *status, std::string detail) {
-            rows.push_back({.parent = configs[i].parent, .action = "create", .partition = {}, .lower = {},
-                            .upper = {}, .command = {}, .status = status, .detail = std::move(detail)});
-        };
         if (tables[i].relation == InvalidOid || tables[i].strategy != 'r') {
-            report("skipped", "the table is gone; SELECT dbopt.partition_unmanage() forgets it");
+            report(i, "skipped", "the table is gone; SELECT dbopt.partition_unmanage() forgets it");
             continue;
         }
         if (!pg::owns(tables[i].relation, me)) {
             if (o.parent != InvalidOid)
                 pg::require_owner(o.parent);
-            report("skipped", "only its owner may maintain it");
+            report(i, "skipped", "only its owner may maintain it");
             continue;
         }
         sets.push_back(std::make_unique<open_set>(configs[i], tables[i]));
         std::optional<pg::error> failure =
             pg::subtransaction([&] { plan_set(*sets.back(), o, tasks); });
         if (failure)
-            report("failed", failure->message());
+            report(i, "failed", failure->message());
     }
-    for (task &t : tasks)
+}
+
+// In the background nothing is destroyed that looks like a mistake, and DETACH goes CONCURRENTLY to
+// a worker where PostgreSQL allows it.
+void restrain(std::vector<task> &tasks) {
+    for (task &t : tasks) {
+        if (t.kind != task::retire || t.finished)
+            continue;
+        const set_config &c = t.set->config;
+        core::hold_question q;
+        if (c.last_success)
+            q.last_success_us = c.last_success->us;
+        q.last_now = c.last_now;
+        q.clock_us = pg::clock().us;
+        q.now = t.set->now;
+        q.partitions = static_cast<int>(t.set->table.partitions.size());
+        for (const task &other : tasks)
+            q.retiring += other.set == t.set && other.kind == task::retire;
+        const std::string reason = core::retirement_hold(q);
+        if (!reason.empty()) {
+            t.finished = true;
+            t.row.status = "skipped";
+            t.row.detail = "held: " + reason + "; partition_maintain with the table's name carries it out";
+        } else {
+            t.finished = detach_in_worker(t);
+        }
+    }
+}
+
+} // namespace
+
+std::vector<outcome> maintain(const maintain_options &o) {
+    refuse_unknown_actions(o.actions);
+    round_plan round;
+    round.read(o);
+    if (round.configs.empty() && o.parent != InvalidOid)
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                   .message = pg::qualified_name(o.parent) + " is not managed",
+                   .hint = "SELECT * FROM dbopt.partition_manage('" + pg::qualified_name(o.parent) +
+                           "', '1 month') puts it under management."});
+    for (task &t : round.tasks)
         if (o.dry_run || (t.kind == task::retire && !o.retire))
             plan_only(t, o);
-    run(tasks, o.lock_wait_ms >= 0 ? o.lock_wait_ms : config.lock_wait_s * 1000);
-    for (task &t : tasks)
+    if (o.background)
+        restrain(round.tasks);
+    run(round.tasks, o.lock_wait_ms >= 0 ? o.lock_wait_ms : config.lock_wait_s * 1000);
+    if (!o.dry_run && wanted(o, "drop"))
+        finish_retirements(o, round.rows);
+    std::vector<outcome> rows = std::move(round.rows);
+    for (task &t : round.tasks)
         rows.push_back(std::move(t.row));
+    if (!o.dry_run)
+        for (const auto &s : round.sets)
+            note_outcomes(*s, rows);
     return rows;
+}
+
+std::vector<Oid> sets_with_work() {
+    round_plan round;
+    round.read({});
+    std::vector<Oid> due;
+    const auto add = [&](Oid parent) {
+        if (std::find(due.begin(), due.end(), parent) == due.end())
+            due.push_back(parent);
+    };
+    for (const task &t : round.tasks)
+        add(t.set->table.relation);
+    const int64_t yesterday = pg::clock().us - core::us_per_day;
+    for (const auto &s : round.sets)
+        if (!s->config.last_success || s->config.last_success->us < yesterday)
+            add(s->table.relation); // so that "the last good round" is never much older than a day
+    for (const pg::row r : pg::query("SELECT DISTINCT parent::oid FROM dbopt.partition_retiring"))
+        add(r.get<Oid>(0));
+    return due;
 }
 
 } // namespace dbopt::partition

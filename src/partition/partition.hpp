@@ -62,6 +62,7 @@ struct maintain_options {
     bool dry_run = false;
     bool retire = true;              // false: retirements come back as planned
     bool background = false;         // holds apply
+    Oid on_behalf_of = InvalidOid;   // whose rights count; InvalidOid: the caller's
     int64_t lock_wait_ms = -1;       // -1: dbopt.partition_lock_wait
 };
 
@@ -69,6 +70,8 @@ std::vector<outcome> manage(const manage_options &options);
 void unmanage(Oid parent);
 // In the transaction of the caller. A failing set is a row with status failed; the others go on.
 std::vector<outcome> maintain(const maintain_options &options);
+// Sets for which a round would do something now.
+std::vector<Oid> sets_with_work();
 
 struct finding {
     Oid parent;

@@ -1,11 +1,13 @@
 #include "monitor/monitor.hpp"
 #include "scheduler/services.hpp"
+#include "partition/partition.hpp"
 
 namespace dbopt::scheduler {
 
 // One line per room that works in the background.
 static const service list[] = {
     {"monitor", 10, monitor::background},
+    {"partitions", 10, partition::background},
     {nullptr, 0, nullptr}, // the end
 };
 

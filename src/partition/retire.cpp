@@ -1,0 +1,152 @@
+// Retirement by DETACH … CONCURRENTLY in a worker, and what follows it.
+#include "partition/maintain.hpp"
+#include "pg/pause.hpp"
+#include "pg/query.hpp"
+#include "pg/queue.hpp"
+#include "pg/relation.hpp"
+#include "pg/transaction.hpp"
+
+namespace dbopt::partition {
+
+std::vector<std::string> after_detach(const set_config &s, const std::string &name) {
+    std::vector<std::string> commands;
+    if (s.mode == retirement::drop)
+        commands.push_back("DROP TABLE " + name);
+    if (s.mode == retirement::archive) {
+        if (s.archive_tablespace)
+            commands.push_back("ALTER TABLE " + name + " SET TABLESPACE " +
+                               pg::quote_identifier(*s.archive_tablespace));
+        commands.push_back("ALTER TABLE " + name + " SET SCHEMA " + pg::quote_identifier(*s.archive_schema));
+    }
+    return commands;
+}
+
+// PostgreSQL refuses CONCURRENTLY beside a default partition. Without a worker: the short lock.
+bool detach_in_worker(task &t) {
+    if (t.set->table.has_default || !pg::workers_available())
+        return false;
+    if (!pg::run_pending("partitions", t.relation)) {
+        const std::string command = "ALTER TABLE " + t.set->parent_name() + " DETACH PARTITION " +
+                                    pg::qualified_name(t.relation);
+        const Oid power = extension_owner();
+        const pg::as_owner writer(power);
+        // No lock_timeout: a timeout half-way would leave the detach pending. Bounded as a whole,
+        // and if it fails or the server crashes, FINALIZE brings it to its end.
+        const int64_t run = pg::enqueue({.area = "partitions", .command = command + " CONCURRENTLY",
+                                         .object = t.relation, .run_as = power,
+                                         .max_runtime = pg::interval{.us = 3600 * core::us_per_second},
+                                         .cleanup = command + " FINALIZE"});
+        pg::execute("INSERT INTO dbopt.partition_retiring (partition, parent, run_id) VALUES "
+                    "($1::oid::regclass, $2::oid::regclass, $3) ON CONFLICT (partition) DO UPDATE SET run_id = EXCLUDED.run_id",
+                    {t.relation, t.set->table.relation, run});
+        t.row.detail = "run " + std::to_string(run);
+        t.row.command = command + " CONCURRENTLY";
+    } else {
+        t.row.detail = "its detach is under way";
+    }
+    t.row.status = "queued";
+    return true;
+}
+
+namespace {
+
+struct retiring {
+    Oid partition, parent;
+};
+
+std::vector<retiring> detached(Oid parent) {
+    const pg::as_owner reader(extension_owner());
+    std::vector<retiring> found;
+    // Detached meanwhile, or gone altogether.
+    for (const pg::row r : pg::query(
+             "SELECT r.partition::oid, r.parent::oid FROM dbopt.partition_retiring r "
+             "WHERE ($1 = 0::oid OR r.parent = $1) AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = r.partition) "
+             "ORDER BY r.since", {pg::value(parent)}))
+        found.push_back({r.get<Oid>(0), r.get<Oid>(1)});
+    return found;
+}
+
+} // namespace
+
+void finish_retirements(const maintain_options &o, std::vector<outcome> &rows) {
+    for (const retiring &r : detached(o.parent)) {
+        const std::vector<set_config> sets = load_sets(r.parent);
+        const auto info = pg::find_relation(r.partition);
+        if (info && !sets.empty()) {
+            const std::vector<std::string> commands = after_detach(sets[0], info->qualified());
+            outcome row{.parent = r.parent, .action = mode_name(sets[0].mode), .partition = info->qualified(), .lower = {},
+                        .upper = {}, .command = join(commands, ";\n"), .status = "done", .detail = "detached before, by a worker"};
+            std::optional<pg::error> failure = pg::subtransaction([&] {
+                const pg::as_owner owner(info->owner);
+                pg::set_local("lock_timeout", std::to_string(config.lock_timeout_ms).c_str());
+                for (const std::string &c : commands)
+                    pg::query(c);
+            });
+            if (failure) {
+                row.status = "failed";
+                row.detail = failure->message();
+            }
+            rows.push_back(std::move(row));
+            if (failure)
+                continue;
+        }
+        const pg::as_owner writer(extension_owner());
+        pg::execute("DELETE FROM dbopt.partition_retiring WHERE partition = $1", {r.partition});
+    }
+}
+
+void note_outcomes(const open_set &s, const std::vector<outcome> &rows) {
+    std::string problem;
+    bool any = false;
+    for (const outcome &r : rows) {
+        if (r.parent != s.table.relation)
+            continue;
+        any = true;
+        if (r.status == "failed" || (r.status == "skipped" && r.detail.starts_with("held")))
+            problem = r.action + " " + r.partition.value_or("") + ": " + r.detail;
+    }
+    const int64_t yesterday = pg::clock().us - core::us_per_day;
+    if (any || !s.config.last_success || s.config.last_success->us < yesterday)
+        note_round(s.config, problem.empty() || problem.find(": held") != std::string::npos, problem, s.now);
+}
+
+namespace {
+
+// One set in a transaction of its own. True when it only lacked a lock.
+bool serve(Oid parent) {
+    bool again = false;
+    try {
+        pg::transaction t;
+        for (const outcome &o : maintain({.parent = parent, .actions = {}, .background = true, .lock_wait_ms = 0}))
+            again |= o.status == "skipped" && o.detail.starts_with("no lock");
+        t.commit();
+    } catch (const pg::error &e) {
+        if (e.cancels())
+            throw;
+        pg::log("dbopt: maintenance of partition set " + std::to_string(parent) + " failed", e.message());
+    }
+    return again;
+}
+
+} // namespace
+
+void background() {
+    std::vector<Oid> due;
+    {
+        pg::transaction t;
+        due = sets_with_work();
+        // A set with a lasting problem is tried once a minute, not in every round.
+        for (const pg::row r : pg::query("SELECT parent::oid FROM dbopt.partition_config WHERE last_problem IS NOT NULL "
+                                         "AND last_round > clock_timestamp() - interval '1 minute'"))
+            std::erase(due, r.get<Oid>(0));
+        t.commit();
+    }
+    // No snapshot and no lock between the tries; for some seconds, then in the next round.
+    for (int tries = 0; tries < 16 && !due.empty(); ++tries) {
+        if (tries > 0)
+            pg::pause(500);
+        std::erase_if(due, [](Oid parent) { return !serve(parent); });
+    }
+}
+
+} // namespace dbopt::partition
