@@ -1,6 +1,7 @@
 // _PG_init only: settings, hooks of every session, then, while preloading, shared memory and the
 // launcher. A room adds its own line to the first or second block.
 #include "capture/capture.hpp"
+#include "maintenance/maintenance.hpp"
 #include "monitor/monitor.hpp"
 #include "partition/partition.hpp"
 #include "pg/entry.hpp"
@@ -18,6 +19,7 @@ void _PG_init(void) {
     pg::boundary([] {
         scheduler::define_settings();
         partition::define_settings();
+        maintenance::define_settings();
         monitor::define_settings();
         capture::define_settings();
 

@@ -46,36 +46,56 @@ class run_joiner {
   public:
     explicit run_joiner(pg::page_reader &reader) : reader_(reader) {}
 
-    void join(pg::btree_page &page, leaf &l) {
+    void join(const pg::btree_page &page, leaf &l) {
         l.groups = page.groups;
         l.addresses = page.addresses;
         l.first_is_piece = l.last_is_piece = false;
-        constexpr int small = 8;
         if (l.groups.empty())
             return;
-        if (l.groups.size() == 1) {
-            l.first_is_piece = l.last_is_piece = page.goes_on || l.groups[0].rows >= small;
-            return;
+        const bool single = l.groups.size() == 1;
+        const size_t own = l.addresses.size();
+        const int before = l.groups[0].rows >= small ? pages_to_the_left(page) : 0;
+        const int after = pages_to_the_right(page, l);
+        const int span = single ? before + after : after;
+        if (span > longest || (single && before > 0)) {
+            l.addresses.resize(own);
+            l.last_is_piece = span > longest;
+        } else {
+            l.groups.back().rows = static_cast<uint16_t>(l.groups.back().rows + l.addresses.size() - own);
         }
-        if (page.goes_on && l.groups.back().rows > 0 && page.right != 0 && read(page.right)) {
-            if (near_.groups.size() == 1 && near_.goes_on) {
-                l.last_is_piece = true;
-            } else if (!near_.groups.empty()) {
-                const uint16_t more = near_.groups[0].rows;
-                l.addresses.insert(l.addresses.end(), near_.addresses.begin(),
-                                   near_.addresses.begin() + more); // the last group lies last
-                l.groups.back().rows = static_cast<uint16_t>(l.groups.back().rows + more);
-            }
-        }
-        if (l.groups[0].rows >= small && page.left != 0 && read(page.left) && near_.goes_on) {
-            if (near_.groups.size() == 1)
-                l.first_is_piece = true;
-            else
-                l.groups[0].rows = 0; // counted on the page to the left
-        }
+        if (before > 0 && (single ? span : before) <= longest)
+            l.groups[0].rows = 0; // counted where the run begins
+        else if (before > 0)
+            l.first_is_piece = true;
     }
 
   private:
+    static constexpr int small = 8;   // rows
+    static constexpr int longest = 8; // pages
+
+    int pages_to_the_left(const pg::btree_page &page) {
+        int n = 0;
+        for (uint32_t at = page.left; n <= longest && at != 0 && read(at) && near_.goes_on; at = near_.left) {
+            ++n;
+            if (near_.groups.size() > 1)
+                break;
+        }
+        return n;
+    }
+    // Appends the rows of the run that lie there.
+    int pages_to_the_right(const pg::btree_page &page, leaf &l) {
+        int n = 0;
+        bool more = page.goes_on;
+        for (uint32_t at = page.right; more && n <= longest && at != 0 && read(at); at = near_.right) {
+            ++n;
+            if (near_.groups.empty())
+                break;
+            l.addresses.insert(l.addresses.end(), near_.addresses.begin(),
+                               near_.addresses.begin() + near_.groups[0].rows);
+            more = near_.goes_on && near_.groups.size() == 1;
+        }
+        return n;
+    }
     bool read(uint32_t block) {
         reader_.copy(block, raw_);
         pg::parse_btree_page(raw_, near_);

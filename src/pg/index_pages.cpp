@@ -7,6 +7,7 @@ extern "C" {
 #include "access/gist_private.h"
 #include "access/hash.h"
 #include "access/nbtree.h"
+#include "catalog/index.h"
 #include "catalog/pg_index.h"
 #include "commands/defrem.h"
 }
@@ -23,6 +24,11 @@ const char *index_obstacle(Relation index) {
     if (!index->rd_index->indisvalid)
         return "index is not valid";
     return nullptr;
+}
+
+Oid table_of(Oid relation) {
+    const Oid table = call([&] { return IndexGetRelation(relation, true); });
+    return OidIsValid(table) ? table : relation;
 }
 
 index_facts describe_index(Relation index) {

@@ -58,6 +58,8 @@ struct index_facts {
     int fillfactor = 90;
 };
 index_facts describe_index(Relation index);
+// The table of an index; of anything else, itself.
+Oid table_of(Oid relation);
 // Nothing when the index can be measured, otherwise the reason for not doing so.
 const char *index_obstacle(Relation index);
 

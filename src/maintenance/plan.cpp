@@ -1,0 +1,194 @@
+// What would help: candidates from statistics, then measured.
+#include "bloat/bloat.hpp"
+#include "maintenance/maintenance.hpp"
+#include "pg/query.hpp"
+#include "pg/settings.hpp"
+#include "pg/transaction.hpp"
+#include <cmath>
+
+namespace dbopt::maintenance {
+
+settings config;
+
+void define_settings() {
+    pg::define_real("dbopt.reindex_min_pct",
+                    "Share of an index, in per cent, that REINDEX must give back to be planned.",
+                    &config.reindex_min_pct, config.reindex_min_pct, 0, 100);
+    pg::define_int({.name = "dbopt.reindex_min_size",
+                    .description = "How much REINDEX must give back to be planned.",
+                    .variable = &config.reindex_min_kb, .value = config.reindex_min_kb, .low = 0,
+                    .high = INT_MAX, .in = pg::unit::kb});
+    pg::define_int({.name = "dbopt.old_transaction",
+                    .description = "REINDEX CONCURRENTLY is not started while a transaction of this "
+                                   "database is older than this.",
+                    .variable = &config.old_transaction_s, .value = config.old_transaction_s,
+                    .low = 1, .high = 86400, .in = pg::unit::s});
+}
+
+namespace {
+
+// The oldest holder that matters to tables of this database, in words; empty when there is none.
+std::string oldest_holder(double min_age_s, bool only_here = false) {
+    const auto text = pg::scalar<std::string>(
+        "SELECT pg_catalog.format('%s %s%s: %s', h.kind, h.holder,"
+        " COALESCE(' (since ' || h.since::timestamptz(0) || ')', ''), h.advice)"
+        " FROM dbopt.xmin_holders h"
+        " WHERE h.scope <> 'system catalogs' AND (h.database IS NULL AND NOT $2"
+        "   OR h.database = pg_catalog.current_database())"
+        " AND COALESCE(h.age >= $1 * interval '1 second', true)"
+        " ORDER BY h.xmin_age DESC LIMIT 1",
+        {min_age_s, only_here});
+    return text.value_or("");
+}
+
+std::string percent(double part, double whole) {
+    char text[32];
+    snprintf(text, sizeof text, "%.1f %%", whole > 0 ? 100 * part / whole : 0.0);
+    return text;
+}
+
+// Statistics may be wrong; a sample of the table is not. False when there is nothing to remove.
+bool confirm_dead(task &t) {
+    const bloat::table_result m = bloat::measure_table(t.relation, {});
+    if (!m.heap.skipped.empty()) {
+        t.blocker = m.heap.skipped;
+        return true;
+    }
+    const double dead = m.heap.dead.bytes + m.toast.dead.bytes;
+    const double held = m.heap.held + m.toast.held;
+    if (dead < 0.005 * m.bytes())
+        return false;
+    t.reason += "; measured: " + percent(dead, m.bytes()) + " dead";
+    t.gain = pg::format_bytes(static_cast<int64_t>(dead - held)) + " become reusable";
+    if (held > 0.9 * dead) {
+        t.blocker = oldest_holder(0);
+        if (t.blocker.empty()) // gone meanwhile, or not visible to this role
+            t.blocker = "a transaction that may still see the dead rows";
+        t.blocker = "VACUUM would remove next to nothing: held by " + t.blocker;
+    }
+    return true;
+}
+
+// Nothing: there is no gain in rebuilding it.
+std::optional<task> reindex_task(Oid index, bool needed_only) {
+    const bloat::index_result m = bloat::measure_index(index, {.max_error = 1});
+    task t{.priority = 4, .relation = index, .action = "reindex"};
+    t.command = "REINDEX INDEX CONCURRENTLY " + pg::qualified_name(index);
+    const double size = 8192.0 * static_cast<double>(m.pages);
+    if (!m.skipped.empty()) {
+        t.blocker = m.skipped;
+        t.reason = "not measured";
+        return needed_only ? std::nullopt : std::optional(t);
+    }
+    const bloat::amount gain = m.reclaimable();
+    const double low = size > 0 ? 100 * (gain.bytes - gain.half_width) / size : 0;
+    if (needed_only && (low < config.reindex_min_pct || gain.bytes < config.reindex_min_kb * 1024.0))
+        return std::nullopt;
+    t.predicted_bytes = static_cast<int64_t>(m.rebuilt.bytes);
+    t.reason = "measured: " + percent(gain.bytes, size) + " of " +
+               pg::format_bytes(static_cast<int64_t>(size)) + " would be given back";
+    t.gain = pg::format_bytes(std::max<int64_t>(0, static_cast<int64_t>(gain.bytes)));
+    return t;
+}
+
+constexpr const char *indexes_sql = R"(
+SELECT c.oid,
+    n.nspname IN ('pg_catalog', 'pg_toast'), EXISTS (SELECT FROM pg_catalog.pg_constraint k
+        WHERE k.conindid = c.oid AND k.contype = 'x')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+WHERE c.relkind = 'i' AND i.indisvalid AND c.relpersistence <> 't' AND n.nspname <> 'dbopt'
+  AND (pg_catalog.cardinality($1::oid[]) = 0 OR c.oid = ANY ($1) OR i.indrelid = ANY ($1))
+  AND pg_catalog.pg_relation_size(c.oid) >= $2
+ORDER BY pg_catalog.pg_relation_size(c.oid) DESC)";
+
+void add_reindexes(std::vector<task> &tasks, const std::vector<Oid> &of, bool needed_only,
+                   int64_t measure_ms) {
+    struct found {
+        Oid index;
+        bool system, exclusion;
+    };
+    std::vector<found> indexes;
+    const std::vector<int64_t> oids(of.begin(), of.end());
+    for (const pg::row &row : pg::query(indexes_sql, {oids, needed_only ? config.reindex_min_kb * 1024LL : 0LL}))
+        indexes.push_back({row.get<Oid>(0), row.get<bool>(1), row.get<bool>(2)});
+    const int64_t end = pg::clock().us + measure_ms * 1000;
+    for (const found &f : indexes) {
+        if (pg::clock().us > end)
+            break;
+        std::optional<task> t;
+        if (pg::subtransaction([&] { t = reindex_task(f.index, needed_only); }) || !t)
+            continue;
+        if (f.system || f.exclusion) { // CONCURRENTLY is not possible: only advised
+            t->action = "advise";
+            t->command = "REINDEX INDEX " + pg::qualified_name(f.index);
+            t->reason += f.system ? "; system index: locks the catalog while it runs"
+                                  : "; exclusion constraint: locks the table while it runs";
+        }
+        tasks.push_back(*t);
+    }
+}
+
+} // namespace
+
+std::vector<task> plan(int64_t measure_ms) {
+    std::vector<task> tasks;
+    std::vector<std::string> rules;
+    for (const pg::row &r : pg::query("SELECT priority, relation::oid, action, command, reason,"
+                                      " expected_gain, rule FROM dbopt._maintenance_candidates()")) {
+        tasks.push_back({.priority = r.get<int32_t>(0), .relation = r.get<Oid>(1),
+                         .action = r.get<std::string>(2), .command = r.get<std::string>(3),
+                         .reason = r.get<std::string>(4), .gain = r.get_or<std::string>(5, "")});
+        rules.push_back(r.get<std::string>(6));
+    }
+    std::vector<task> kept;
+    for (size_t i = 0; i < tasks.size(); ++i) {
+        bool keep = true;
+        if (rules[i] == "dead") {
+            if (pg::subtransaction([&] { keep = confirm_dead(tasks[i]); }))
+                keep = false; // dropped meanwhile, or damaged: bloat_collect reports that
+        } else if (rules[i] == "visibility") {
+            const std::string holder = oldest_holder(60);
+            if (!holder.empty())
+                tasks[i].blocker = "pages cannot become all-visible: held by " + holder;
+        } else if (rules[i] == "wraparound") {
+            const std::string holder = oldest_holder(3600);
+            if (!holder.empty())
+                tasks[i].blocker = "ids cannot be frozen past " + holder;
+        }
+        if (keep)
+            kept.push_back(std::move(tasks[i]));
+    }
+    add_reindexes(kept, {}, true, measure_ms);
+    std::stable_sort(kept.begin(), kept.end(),
+                     [](const task &a, const task &b) { return a.priority < b.priority; });
+    return kept;
+}
+
+std::vector<task> chosen(const std::vector<std::string> &actions, const std::vector<Oid> &relations) {
+    std::vector<task> tasks;
+    auto wanted = [&](const char *a) {
+        return std::find(actions.begin(), actions.end(), a) != actions.end();
+    };
+    for (const Oid relation : relations) {
+        const pg::relation_info info = pg::get_relation(relation);
+        const bool table = info.kind == RELKIND_RELATION || info.kind == RELKIND_MATVIEW ||
+                           info.kind == RELKIND_PARTITIONED_TABLE || info.kind == RELKIND_TOASTVALUE;
+        if (wanted("vacuum") && table) {
+            task t{.relation = relation, .action = "vacuum",
+                   .command = "VACUUM (SKIP_LOCKED) " + info.qualified(), .reason = "asked for"};
+            if (info.kind != RELKIND_PARTITIONED_TABLE)
+                (void)confirm_dead(t);
+            tasks.push_back(t);
+        }
+        if (wanted("analyze") && table)
+            tasks.push_back({.relation = relation, .action = "analyze",
+                             .command = "ANALYZE (SKIP_LOCKED) " + info.qualified(),
+                             .reason = "asked for"});
+    }
+    if (wanted("reindex"))
+        add_reindexes(tasks, relations, false, INT_MAX);
+    return tasks;
+}
+
+} // namespace dbopt::maintenance
