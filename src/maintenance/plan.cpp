@@ -13,16 +13,16 @@ settings config;
 void define_settings() {
     pg::define_real("dbopt.reindex_min_pct",
                     "Share of an index, in per cent, that REINDEX must give back to be planned.",
-                    &config.reindex_min_pct, config.reindex_min_pct, 0, 100);
+                    &config.reindex_min_pct, config.reindex_min_pct, 0, 100, pg::change::user);
     pg::define_int({.name = "dbopt.reindex_min_size",
                     .description = "How much REINDEX must give back to be planned.",
                     .variable = &config.reindex_min_kb, .value = config.reindex_min_kb, .low = 0,
-                    .high = INT_MAX, .in = pg::unit::kb});
+                    .high = INT_MAX, .when = pg::change::user, .in = pg::unit::kb});
     pg::define_int({.name = "dbopt.old_transaction",
                     .description = "REINDEX CONCURRENTLY is not started while a transaction of this "
                                    "database is older than this.",
                     .variable = &config.old_transaction_s, .value = config.old_transaction_s,
-                    .low = 1, .high = 86400, .in = pg::unit::s});
+                    .low = 1, .high = 86400, .when = pg::change::user, .in = pg::unit::s});
 }
 
 namespace {

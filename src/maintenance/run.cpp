@@ -16,10 +16,6 @@ class as_system : public pg::as_owner { // rows of dbopt's own tables, whoever c
     as_system() : as_owner(BOOTSTRAP_SUPERUSERID) {}
 };
 
-int64_t size_of(Oid relation) {
-    return pg::scalar<int64_t>("SELECT pg_catalog.pg_relation_size($1::oid)", {relation}).value_or(0);
-}
-
 // `skip` empty: about to be queued; otherwise the end of the story.
 int64_t record(const task &t, const std::string &skip) {
     const as_system scope;
@@ -41,12 +37,12 @@ void note_run(int64_t id, int64_t run_id) {
     pg::execute("UPDATE dbopt._maintenance_run SET run_id = $2 WHERE id = $1", {id, run_id});
 }
 
-void finish(int64_t id, Oid relation, const std::string &status, const std::string &message) {
+// By name: REINDEX CONCURRENTLY gives the index a new OID.
+void finish(int64_t id, const std::string &status, const std::string &message) {
     const as_system scope;
-    const bool exists = pg::find_relation(relation).has_value();
     pg::execute("UPDATE dbopt._maintenance_run SET status = $2, detail = concat_ws('; ', nullif($3, ''), detail),"
-                " finished_at = clock_timestamp(), after_bytes = $4 WHERE id = $1 AND status <> $2",
-                {id, status, message, exists ? pg::value(size_of(relation)) : pg::value()});
+                " finished_at = clock_timestamp(), after_bytes = pg_relation_size(to_regclass(relation)) WHERE id = $1 AND status <> $2",
+                {id, status, message});
 }
 
 int64_t clean_up(int64_t id) {
@@ -57,7 +53,6 @@ int64_t clean_up(int64_t id) {
 void conclude_earlier() {
     struct open_run {
         int64_t id;
-        Oid relation;
         std::string action, status, message;
         bool repaired;
     };
@@ -65,16 +60,16 @@ void conclude_earlier() {
     {
         const as_system scope;
         for (const pg::row &r : pg::query(
-                 "SELECT m.id, m.relid, m.action, COALESCE(r.status, 'interrupted'), r.message, m.repaired"
+                 "SELECT m.id, m.action, COALESCE(r.status, 'interrupted'), r.message, m.repaired"
                  " FROM dbopt._maintenance_run m LEFT JOIN dbopt.run r ON r.run_id = m.run_id"
                  " WHERE (m.status = 'queued' AND COALESCE(r.status, '') NOT IN ('queued', 'running'))"
                  " OR (m.action = 'reindex' AND NOT m.repaired AND m.status IN ('failed', 'cancelled',"
                  " 'interrupted'))"))
-            runs.push_back({r.get<int64_t>(0), r.get<Oid>(1), r.get<std::string>(2),
-                            r.get<std::string>(3), r.get_or<std::string>(4, ""), r.get<bool>(5)});
+            runs.push_back({r.get<int64_t>(0), r.get<std::string>(1), r.get<std::string>(2),
+                            r.get_or<std::string>(3, ""), r.get<bool>(4)});
     }
     for (const open_run &r : runs) {
-        finish(r.id, r.relation, r.status, r.message);
+        finish(r.id, r.status, r.message);
         if (r.action == "reindex" && r.status != "done" && !r.repaired)
             clean_up(r.id);
         pg::commit_and_restart();
@@ -125,7 +120,7 @@ void carry_out(const task &t, int64_t left_ms) {
     }
     if (!pg::workers_available()) { // ANALYZE alone may run here
         const auto failure = pg::subtransaction([&] { pg::execute(t.command); });
-        finish(id, t.relation, failure ? "failed" : "done", failure ? failure->message() : "");
+        finish(id, failure ? "failed" : "done", failure ? failure->message() : "");
         pg::commit_and_restart();
         return;
     }
@@ -138,7 +133,7 @@ void carry_out(const task &t, int64_t left_ms) {
     const auto state = pg::wait_for_run(run_id, left_ms + 30000);
     if (state && !state->over())
         return; // paused or no free worker: the next call concludes it
-    finish(id, t.relation, state ? state->status : "interrupted", state ? state->message : "");
+    finish(id, state ? state->status : "interrupted", state ? state->message : "");
     if (t.action == "reindex" && (!state || state->status != "done")) {
         pg::commit_and_restart();
         clean_up(id);
