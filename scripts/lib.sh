@@ -142,8 +142,11 @@ copy_tree() {
 }
 build_dbopt() {
     [ -n "${TREE:-}" ] && [ -d "$TREE" ] || copy_tree
-    make -s -C "$TREE" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" >"$WORK/build.log" 2>&1 &&
-        make -s -C "$TREE" install PG_CONFIG="$PG_CONFIG" >>"$WORK/build.log" 2>&1 ||
+    # The headers by their real path, so that ccache knows them from other builds on this machine.
+    local vars=(PG_CONFIG="$PG_CONFIG"
+                SERVER_INCLUDE="$(/usr/lib/postgresql/$PG_VERSION/bin/pg_config --includedir-server)")
+    make -s -C "$TREE" -j"$(nproc)" "${vars[@]}" >"$WORK/build.log" 2>&1 &&
+        make -s -C "$TREE" install "${vars[@]}" >>"$WORK/build.log" 2>&1 ||
         { tail -40 "$WORK/build.log" >&2; die "the build failed"; }
 }
 
