@@ -120,6 +120,12 @@ void job::finished(moment now, bool success, bool retryable, double seconds, dou
         now + static_cast<moment>(backoff(policy_.retry, memory_.attempt, random) * second);
 }
 
+void job::cancelled(moment now) {
+    count_overlaps(now);
+    running_ = false;
+    memory_.attempt = 0;
+}
+
 void job::interrupted(moment now, double random) {
     count_overlaps(now);
     running_ = false;

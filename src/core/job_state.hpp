@@ -55,6 +55,8 @@ class job {
     bool ready(moment now);
     void started(moment now);
     void finished(moment now, bool success, bool retryable, double seconds, double random);
+    // A person cancelled the run: neither a success nor a failure.
+    void cancelled(moment now);
     // The run ended without a report: a crash.
     void interrupted(moment now, double random);
     void reset() { memory_.guard.reset(), memory_.retry_at.reset(), memory_.attempt = 0; }

@@ -6,4 +6,9 @@ namespace dbopt::pg {
 
 int64_t system_identifier(); // of the cluster, as pg_control_system() shows it
 
+bool role_exists(Oid role);
+// A worker can connect as this role: on 15 it needs LOGIN.
+bool role_can_connect(Oid role);
+bool is_member(Oid member, Oid role); // with the role's privileges, superusers included
+
 } // namespace dbopt::pg

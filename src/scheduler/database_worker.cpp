@@ -26,15 +26,9 @@ class database_worker {
         set_ready(database_);
         while (!is_parked(database_)) {
             const uint64_t news = news_of(database_);
-            if (news != news_ || GetCurrentTimestamp() - looked_ > 60 * second) {
-                news_ = news;
-                looked_ = GetCurrentTimestamp();
-                if (!look()) {
-                    set_absent(database_, news);
-                    return;
-                }
-            }
-            const TimestampTz next = round();
+            const TimestampTz next = round(news);
+            if (gone_)
+                return;
             const TimestampTz now = GetCurrentTimestamp();
             if (news_of(database_) == news_)
                 (void)pg::wait_latch(std::max<int64_t>((next - now) / 1000 + 1, 1));
@@ -56,7 +50,7 @@ class database_worker {
                           " WHERE NOT EXISTS (SELECT FROM dbopt.identity)",
                           {database_});
         t.commit();
-        dispatch_.recover();
+        dispatch_.recover(GetCurrentTimestamp());
         return true;
     }
 
@@ -64,17 +58,33 @@ class database_worker {
     bool look() {
         pg::transaction t;
         const bool exists = extension_exists();
-        if (exists)
+        if (exists) {
+            std::vector<std::string> paused;
+            for (const pg::row &r : pg::query("SELECT area FROM dbopt.paused_area"))
+                paused.push_back(r.get<std::string>(0));
+            jobs_.set_pauses(pg::scalar<bool>("SELECT dbopt._is_copy()").value_or(false),
+                             std::move(paused));
+            jobs_.load(GetCurrentTimestamp());
             dispatch_.queue_changed();
+        }
         t.commit();
         return exists;
     }
 
     // One round; a failing one is said once and tried again with a growing pause.
-    TimestampTz round() {
+    TimestampTz round(uint64_t news) {
         std::string problem;
         try {
             const TimestampTz now = GetCurrentTimestamp();
+            if (news != news_ || now - looked_ > 60 * second || now < looked_) {
+                news_ = news;
+                looked_ = now;
+                if (!look()) {
+                    set_absent(database_, news);
+                    gone_ = true;
+                    return now;
+                }
+            }
             dispatch_.collect(now);
             TimestampTz next = now + 60 * second;
             if (enabled) {
@@ -82,6 +92,7 @@ class database_worker {
                 next = std::min(next, dispatch_.start_due(now));
                 if (rooms_next_ > now)
                     next = std::min(next, rooms_next_);
+                dispatch_.prune_history();
             }
             failures_ = 0;
             return next;
@@ -92,7 +103,9 @@ class database_worker {
         }
         if (++failures_ == 1)
             pg::warning("dbopt: a round of the database worker failed: " + problem);
-        looked_ = 0; // perhaps the extension is gone
+        // Perhaps the extension is gone; what is in memory may not be what was stored.
+        looked_ = 0;
+        jobs_.forget();
         return GetCurrentTimestamp() + (second << std::min(failures_, 6));
     }
 
@@ -127,8 +140,10 @@ class database_worker {
     }
 
     const Oid database_;
-    dispatcher dispatch_;
+    job_board jobs_;
+    dispatcher dispatch_{jobs_};
     uint64_t news_ = 0;
+    bool gone_ = false; // no extension any more
     TimestampTz looked_ = 0;
     TimestampTz rooms_next_ = 0;
     int rooms_tries_ = 0;

@@ -19,6 +19,8 @@ CREATE TABLE dbopt.job_config (
     priority     int NOT NULL DEFAULT 0,
     enabled      boolean NOT NULL DEFAULT true,
     created_at   timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    changed_at   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    reset_at     timestamptz,
     CHECK ((window_start IS NULL) = (window_end IS NULL))
 );
 COMMENT ON TABLE dbopt.job_config IS
@@ -43,7 +45,8 @@ CREATE TABLE dbopt.job_state (
     tripped      bigint NOT NULL DEFAULT 0,
     last_run     timestamptz,
     last_success timestamptz,
-    mean_seconds float8
+    mean_seconds float8,
+    problem      text
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE dbopt.job_state IS
     'what the scheduler remembers of each job; it survives a crash';

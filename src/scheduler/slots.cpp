@@ -82,9 +82,20 @@ void ask_reserved_to_leave(int slot) {
     pg::crew::wake(pid);
 }
 
-void promote_reserved(int slot) {
+bool promote_reserved(int slot) {
     pg::lock_guard hold(pg::crew::lock(), LW_EXCLUSIVE);
+    int busy = 0;
+    for (int i = 0; i < slot_count; ++i)
+        busy += slots()[i].state != slot_state::free && !slots()[i].reserved;
+    if (busy >= max_workers + 4)
+        return false;
     slots()[slot].reserved = false;
+    return true;
+}
+
+void set_run(int slot, int64_t run_id) {
+    pg::lock_guard hold(pg::crew::lock(), LW_EXCLUSIVE);
+    slots()[slot].run_id = run_id;
 }
 
 void free_slot(int slot) {
@@ -129,13 +140,13 @@ void collected(const run_report &r) {
     s.state = lives_on ? slot_state::ready : slot_state::free;
 }
 
-std::vector<int64_t> runs_in_slots() {
-    std::vector<int64_t> out;
+std::vector<running> runs_in_slots() {
+    std::vector<running> out;
     pg::lock_guard hold(pg::crew::lock(), LW_SHARED);
     for (int i = 0; i < slot_count; ++i) {
         const run_slot &s = slots()[i];
         if (s.database == MyDatabaseId && s.state != slot_state::free && s.state != slot_state::ready)
-            out.push_back(s.run_id);
+            out.push_back({s.run_id, s.job_id});
     }
     return out;
 }

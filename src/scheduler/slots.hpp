@@ -36,11 +36,16 @@ reserved_state find_reserved();
 bool give_to_reserved(int slot, const run_order &order);
 void ask_reserved_to_leave(int slot);
 // The reserved worker's run turned out long: it becomes an ordinary one and another may be reserved.
-void promote_reserved(int slot);
+// False when too many were.
+bool promote_reserved(int slot);
+void set_run(int slot, int64_t run_id); // once its row is written
 void free_slot(int slot);
 std::vector<run_report> finished_runs();
 void collected(const run_report &r); // after its report is committed
-std::vector<int64_t> runs_in_slots();
+struct running {
+    int64_t run_id, job_id;
+};
+std::vector<running> runs_in_slots();
 bool start_slot_worker(int slot);    // false: max_worker_processes is exhausted
 // Slots whose process never came, or is gone without a word, become finished and unreported.
 void bury_the_dead(TimestampTz now);
