@@ -315,7 +315,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
                r.reason, NULL, 'sql'
         FROM dbopt.matview_refresh_all(dry_run => true) r WHERE r.status = 'planned' $q$),
     ('matview', $q$
-        SELECT 300, r.matview::text, r.action, r.command, r.reason, NULL, 'self'
+        SELECT CASE r.severity WHEN 'critical' THEN 920 WHEN 'warning' THEN 410 ELSE 300 END,
+               r.matview::text, r.recommendation, r.command, r.reason, NULL, 'self'
         FROM dbopt.matview_recommendations r $q$),
     ('maintenance', $q$
         SELECT 200 + least(coalesce(p.priority, 0), 99), p.relation::text, p.action, p.command,
@@ -342,7 +343,7 @@ BEGIN
                 'SELECT a.score::float8, %L::text, a.object::text, a.action::text, a.command::text, a.reason::text,
                         a.gain::text, a.how::text
                  FROM (%s) a (score, object, action, command, reason, gain, how)', source.area, source.query);
-        EXCEPTION WHEN undefined_function OR undefined_table OR undefined_column THEN
+        EXCEPTION WHEN undefined_function OR undefined_table THEN
             NULL; -- a room that is not there has no advice
         WHEN OTHERS THEN
             RETURN QUERY SELECT -1::float8, source.area, NULL::text, 'ask'::text, NULL::text,
@@ -367,7 +368,7 @@ BEGIN
         area := p.area; object := p.object; action := p.action; command := p.command;
         reason := p.reason; expected_gain := p.expected_gain;
         status := CASE p.how WHEN 'failed' THEN 'failed' WHEN 'none' THEN 'skipped' ELSE 'planned' END;
-        detail := CASE p.how WHEN 'self' THEN 'run the command yourself' END;
+        detail := CASE p.how WHEN 'self' THEN 'run the command yourself' WHEN 'none' THEN 'for you to judge' END;
         IF p.how = 'sql' AND NOT coalesce(dry_run, true) THEN
             IF command = ANY (done) THEN
                 status := 'done'; detail := 'by the same command';
