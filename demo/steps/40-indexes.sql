@@ -1,11 +1,11 @@
 -- indexes suggested by dbopt.index_suggest() and built
-SELECT to_regclass('dbopt.workload') IS NOT NULL AS captured,
-       EXISTS (SELECT FROM pg_proc WHERE pronamespace = 'dbopt'::regnamespace AND proname = 'index_apply') AS apply \gset
-\if :captured
+SELECT EXISTS (SELECT FROM pg_proc WHERE pronamespace = 'dbopt'::regnamespace AND proname = 'index_apply') AS apply \gset
 -- From what the server has seen: the statements of the first measurement.
 CREATE TABLE public.advice AS SELECT * FROM dbopt.index_suggest();
-\else
-CREATE TABLE public.advice AS SELECT * FROM dbopt.index_suggest(
+SELECT count(*) = 0 AS unseen FROM public.advice \gset
+\if :unseen
+\echo the workload was not observed: the statements are handed over
+INSERT INTO public.advice SELECT * FROM dbopt.index_suggest(
     (SELECT array_agg(query ORDER BY query) FROM public.application_query),
     (SELECT array_agg(weight ORDER BY query) FROM public.application_query));
 \endif

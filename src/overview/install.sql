@@ -36,8 +36,13 @@ BEGIN
         RETURN QUERY SELECT 'scheduler'::text, 'error'::text, SQLERRM;
     END;
     BEGIN
-        RETURN QUERY SELECT s.component, s.state, s.detail FROM dbopt._capture_status() s;
-    EXCEPTION WHEN undefined_function THEN
+        RETURN QUERY SELECT 'capture'::text, CASE WHEN c.available THEN 'ok' ELSE 'missing' END,
+            CASE WHEN NOT c.available THEN 'statements are observed with preload only'
+                 ELSE format('%s statements observed since %s', (SELECT count(*) FROM dbopt.workload),
+                             to_char(c.since, 'YYYY-MM-DD HH24:MI')) || CASE WHEN c.evicted > 0 THEN
+                      format(', %s gave way to others: raise dbopt.max_statements', c.evicted) ELSE '' END END
+        FROM dbopt._workload_state() c;
+    EXCEPTION WHEN undefined_function OR undefined_table THEN
         NULL;
     WHEN OTHERS THEN
         RETURN QUERY SELECT 'capture'::text, 'error'::text, SQLERRM;
