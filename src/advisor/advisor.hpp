@@ -4,6 +4,7 @@
 // from a sample (pg/index_sample.hpp); the search is core/index_search.hpp. Nothing is created.
 #pragma once
 #include "pg/entry.hpp"
+#include "pg/whatif.hpp"
 
 namespace dbopt::advisor {
 
@@ -12,6 +13,7 @@ struct weighted_query {
     double weight = 1;
     int64_t query_id = 0; // 0: as the server computes it, or its position
     Oid role = InvalidOid; // plan as this role, contained; InvalidOid: as the caller
+    std::vector<pg::whatif::engine::bound> parameters; // sampled values of $1 …
 };
 struct suggest_options {
     std::vector<weighted_query> queries;
@@ -32,6 +34,9 @@ struct suggestion {
     std::vector<int64_t> query_ids;
     std::string reason;
 };
+// The captured workload of this database as the caller may see it: weights are calls.
+std::vector<weighted_query> observed_workload();
+
 // Queries that cannot be planned are skipped with a WARNING; if none can, that is the error.
 std::vector<suggestion> suggest(const suggest_options &options);
 

@@ -14,7 +14,12 @@ DBOPT_FUNCTION(dbopt_index_suggest) {
                                   " elements for " + std::to_string(texts.size()) + " queries",
                        .hint = "Give one weight per query, or none."});
         for (size_t i = 0; i < texts.size(); ++i)
-            o.queries.push_back({.text = texts[i], .weight = weights.empty() ? 1 : weights[i]});
+            o.queries.push_back({.text = texts[i],
+                                 .weight = weights.empty() ? 1 : weights[i],
+                                 .parameters = {}});
+    } else {
+        o.observed = true;
+        o.queries = advisor::observed_workload();
     }
     o.budget_bytes = args.optional<int64_t>(2);
     o.max_indexes = args.optional<int32_t>(3);

@@ -20,3 +20,110 @@ CREATE FUNCTION dbopt.index_size(ddl text) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dbopt_index_size';
 COMMENT ON FUNCTION dbopt.index_size IS
 'bytes that the index of a CREATE INDEX statement would have right after it was built';
+
+-- What there is already, and what it is worth.
+CREATE VIEW dbopt.index_usage AS
+SELECT i.indrelid::regclass AS relation, i.indexrelid::regclass AS index, am.amname AS method,
+    pg_relation_size(i.indexrelid) AS size_bytes, s.idx_scan AS scans, s.idx_tup_read AS entries_read,
+    s.idx_tup_fetch AS rows_fetched, i.indisunique AS is_unique, i.indisprimary AS is_primary,
+    i.indisvalid AS is_valid,
+    EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x', 'f'))
+        AS backs_constraint,
+    COALESCE(d.stats_reset, pg_postmaster_start_time()) AS counted_since,
+    CASE WHEN t.seq_scan + t.idx_scan > 0
+        THEN round((100.0 * s.idx_scan / (t.seq_scan + t.idx_scan))::numeric, 2)::float8 END AS share_of_scans_pct,
+    pg_get_indexdef(i.indexrelid) AS ddl
+FROM pg_index AS i
+JOIN pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_am AS am ON am.oid = c.relam
+JOIN pg_stat_user_indexes AS s ON s.indexrelid = i.indexrelid
+JOIN pg_stat_user_tables AS t ON t.relid = i.indrelid
+LEFT JOIN pg_stat_database AS d ON d.datname = current_database()
+WHERE c.relkind = 'i' AND s.schemaname NOT IN ('dbopt');
+COMMENT ON VIEW dbopt.index_usage IS 'every user index: size, scans since the statistics began, what it is for';
+
+CREATE VIEW dbopt.index_effectiveness AS
+SELECT relation, index, method, size_bytes, scans, rows_fetched,
+    CASE WHEN scans > 0 THEN entries_read::float8 / scans END AS entries_per_scan,
+    CASE WHEN entries_read > 0 THEN round((100.0 * rows_fetched / entries_read)::numeric, 1)::float8 END
+        AS fetched_pct,
+    share_of_scans_pct,
+    CASE WHEN NOT is_valid THEN 'invalid: it costs every write and serves no query'
+        WHEN scans = 0 AND (backs_constraint OR is_unique) THEN 'guards a rule; no query reads it'
+        WHEN scans = 0 THEN 'no query has read it since ' || to_char(counted_since, 'YYYY-MM-DD')
+        WHEN entries_read::float8 / scans > 100000 THEN 'reads very many entries at a time: a range too wide, or a column with few values'
+        ELSE 'in use' END AS verdict
+FROM dbopt.index_usage;
+COMMENT ON VIEW dbopt.index_effectiveness IS 'how much each index reads per scan and what follows from it';
+
+CREATE VIEW dbopt.index_unused AS
+SELECT relation, index, size_bytes, counted_since,
+    CASE WHEN now() - counted_since < interval '14 days'
+        THEN 'low: counted for ' || extract(day FROM now() - counted_since) || ' days only'
+        WHEN (SELECT pg_is_in_recovery()) THEN 'low: this is a standby'
+        WHEN EXISTS (SELECT FROM pg_stat_replication) THEN 'medium: standbys count their scans themselves, look there too'
+        ELSE 'high' END AS confidence,
+    'DROP INDEX CONCURRENTLY ' || index::text || ';' AS command
+FROM dbopt.index_usage
+WHERE scans = 0 AND is_valid AND NOT is_unique AND NOT is_primary AND NOT backs_constraint
+    AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indexrelid = index AND (i.indisreplident OR i.indisclustered))
+    AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = index);
+COMMENT ON VIEW dbopt.index_unused IS
+'indexes that no query has read since the statistics began and that guard no rule; never a unique, primary, constraint, replica-identity or partition''s index';
+
+CREATE VIEW dbopt.index_redundant AS
+SELECT a.indrelid::regclass AS relation, a.indexrelid::regclass AS index, b.indexrelid::regclass AS covered_by,
+    CASE WHEN a.indkey::text = b.indkey::text AND a.indnkeyatts = b.indnkeyatts THEN 'duplicate' ELSE 'prefix' END
+        AS kind,
+    pg_relation_size(a.indexrelid) AS size_bytes,
+    'DROP INDEX CONCURRENTLY ' || a.indexrelid::regclass || ';' AS command
+FROM pg_index AS a
+JOIN pg_class AS ca ON ca.oid = a.indexrelid
+JOIN pg_index AS b ON b.indrelid = a.indrelid AND b.indexrelid <> a.indexrelid
+JOIN pg_class AS cb ON cb.oid = b.indexrelid AND cb.relam = ca.relam
+WHERE ca.relkind = 'i' AND ca.relam = 403 AND a.indisvalid AND b.indisvalid AND a.indislive AND b.indislive
+    AND NOT a.indisunique AND NOT a.indisprimary AND NOT a.indisexclusion AND NOT a.indisreplident
+    AND NOT a.indisclustered
+    AND a.indpred IS NULL AND b.indpred IS NULL
+    AND a.indexprs IS NULL AND b.indexprs IS NULL
+    AND a.indnatts = a.indnkeyatts AND a.indnkeyatts <= b.indnkeyatts
+    AND (b.indkey::int2[])[0:a.indnkeyatts - 1] = (a.indkey::int2[])[0:a.indnkeyatts - 1]
+    AND (b.indclass::oid[])[0:a.indnkeyatts - 1] = (a.indclass::oid[])[0:a.indnkeyatts - 1]
+    AND (b.indcollation::oid[])[0:a.indnkeyatts - 1] = (a.indcollation::oid[])[0:a.indnkeyatts - 1]
+    AND (b.indoption::int2[])[0:a.indnkeyatts - 1] = (a.indoption::int2[])[0:a.indnkeyatts - 1]
+    AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = a.indexrelid)
+    AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = a.indexrelid)
+    -- of two equal ones the younger is the redundant one
+    AND (a.indnatts < b.indnatts OR b.indisunique OR a.indexrelid > b.indexrelid)
+    AND ca.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace);
+COMMENT ON VIEW dbopt.index_redundant IS
+'plain b-trees that another index on the same table serves as well: duplicates and prefixes; never a unique, constraint, partial or expression index';
+
+CREATE VIEW dbopt.index_invalid AS
+SELECT i.indrelid::regclass AS relation, i.indexrelid::regclass AS index, pg_relation_size(i.indexrelid) AS size_bytes,
+    EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid) AS being_built,
+    CASE WHEN EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid)
+        THEN 'wait: it is being built'
+        WHEN c.relname ~ '_ccold[0-9]*$' THEN 'DROP INDEX CONCURRENTLY ' || i.indexrelid::regclass || ';'
+        WHEN c.relname ~ '_ccnew[0-9]*$' THEN 'DROP INDEX CONCURRENTLY ' || i.indexrelid::regclass || ';'
+        ELSE 'REINDEX INDEX CONCURRENTLY ' || i.indexrelid::regclass || ';' END AS command
+FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relnamespace <> 'pg_toast'::regnamespace;
+COMMENT ON VIEW dbopt.index_invalid IS 'leftovers of concurrent builds that failed: they cost every write and serve no query';
+
+CREATE VIEW dbopt.foreign_keys_unindexed AS
+SELECT k.conrelid::regclass AS relation, k.conname AS constraint_name, k.confrelid::regclass AS referenced,
+    pg_relation_size(k.conrelid) AS table_bytes, greatest(c.reltuples, 0)::bigint AS table_rows,
+    'CREATE INDEX ON ' || format('%I.%I', n.nspname, c.relname) || ' ('
+        || (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY AS u(att, n)
+            JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.att) || ')' AS ddl,
+    'each DELETE or key UPDATE of ' || k.confrelid::regclass || ' reads all of it' AS reason
+FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE k.contype = 'f' AND c.relkind IN ('r', 'p') AND k.conparentid = 0
+    AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = k.conrelid AND i.indisvalid AND i.indpred IS NULL
+        AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey
+        AND i.indnkeyatts >= cardinality(k.conkey));
+COMMENT ON VIEW dbopt.foreign_keys_unindexed IS 'foreign keys whose referencing side has no index that begins with their columns';
+
+GRANT SELECT ON dbopt.index_usage, dbopt.index_effectiveness, dbopt.index_unused, dbopt.index_redundant,
+    dbopt.index_invalid, dbopt.foreign_keys_unindexed TO PUBLIC;

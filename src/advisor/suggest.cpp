@@ -1,6 +1,7 @@
 #include "advisor/universe.hpp"
 #include "core/index_search.hpp"
 #include "pg/catalog_text.hpp"
+#include "pg/security.hpp"
 #include "pg/transaction.hpp"
 #include <chrono>
 #include <cmath>
@@ -19,6 +20,7 @@ struct workload {
     std::vector<double> weight, cost;
     std::vector<int64_t> id;
     std::vector<int> position;
+    std::vector<Oid> role;
 };
 
 void check(const suggest_options &o) {
@@ -53,6 +55,18 @@ std::string shortened(const std::string &text) {
     return text.size() > 60 ? line + " ..." : line;
 }
 
+// A captured query is planned as the role that ran it, with that role's own view of the schemas and
+// nothing of the caller's, so that nobody's functions run as somebody else.
+struct role_scope {
+    explicit role_scope(Oid role) {
+        if (!OidIsValid(role))
+            return;
+        scope.emplace(role);
+        pg::set_local("search_path", "\"$user\", public, pg_temp");
+    }
+    std::optional<pg::as_owner> scope;
+};
+
 // Parses and plans every query; those that fail are skipped with a warning.
 workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
     workload w;
@@ -65,15 +79,20 @@ workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
         double cost = 0;
         std::vector<whatif::relation_use> uses;
         auto failed = pg::subtransaction([&] {
-            number = engine.add_query(q.text);
+            const role_scope as(q.role);
+            number = engine.add_query(q.text, q.parameters);
             std::tie(cost, uses) = engine.inspect(number);
         });
         if (failed) {
+            if (number >= 0)
+                engine.forget_last();
+            if (o.observed) {
+                pg::debug("a captured query is skipped: " + std::string(failed->message()));
+                continue;
+            }
             pg::warning("query " + std::to_string(i + 1) + " is skipped: " + failed->message(),
                         "The query begins: " + shortened(q.text),
                         failed->hint() != nullptr ? failed->hint() : "");
-            if (number >= 0)
-                engine.forget_last();
             if (!first)
                 first.emplace(std::move(*failed));
             continue;
@@ -84,6 +103,7 @@ workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
         const int64_t id = q.query_id != 0 ? q.query_id : engine.query_id(number);
         w.id.push_back(id != 0 ? id : static_cast<int64_t>(i + 1));
         w.position.push_back(static_cast<int>(i));
+        w.role.push_back(q.role);
     }
     if (w.weight.empty() && first)
         throw std::move(*first);
@@ -121,6 +141,7 @@ core::search_result search(whatif::engine &engine, universe &all, const workload
             std::vector<int> ids;
             for (const int i : set)
                 ids.push_back(all[i].engine_id);
+            const role_scope as(w.role[q]);
             const whatif::outcome outcome = engine.plan(q, ids);
             core::planned p{.cost = outcome.cost, .used = {}};
             for (const int id : outcome.used)
@@ -180,7 +201,7 @@ std::vector<suggestion> suggest(const suggest_options &o) {
                     best = static_cast<int>(q);
                 }
                 if (best == static_cast<int>(q))
-                    s.reason = "query " + std::to_string(w.position[q] + 1) + ": cost " +
+                    s.reason = "query " + std::to_string(o.observed ? w.id[q] : w.position[q] + 1) + ": cost " +
                                number(now[q]) + " -> " + number(cost) + " by " +
                                all.explain_use(step.index, best);
             }

@@ -129,7 +129,7 @@ statement read(const slot &s, uint64_t tag) {
 
 } // namespace
 
-pg::shared_block block{"dbopt workload", 0, 1, initialize, wanted_bytes};
+pg::shared_block block{"dbopt workload", 0, 2, initialize, wanted_bytes};
 
 void define_settings() {
     pg::define_int({.name = "dbopt.max_statements",
@@ -212,8 +212,10 @@ int64_t reset(Oid database) {
 }
 
 void save() {
-    if (available())
-        pg::replace_file(saved_file, serialized());
+    if (!available())
+        return;
+    const pg::lock_guard one_writer(block.lock(1), LW_EXCLUSIVE);
+    pg::replace_file(saved_file, serialized());
 }
 
 void background() {

@@ -171,33 +171,89 @@ engine::engine() {
 
 engine::~engine() { MemoryContextDelete(context_); }
 
-int engine::add_query(const std::string &text) {
+namespace {
+
+// The query inside a statement that carries one; *types: the declared parameters of a PREPARE.
+Node *inner_query(Node *statement, List **types) {
+    switch (nodeTag(statement)) {
+    case T_PrepareStmt:
+        *types = reinterpret_cast<PrepareStmt *>(statement)->argtypes;
+        return reinterpret_cast<PrepareStmt *>(statement)->query;
+    case T_DeclareCursorStmt: return reinterpret_cast<DeclareCursorStmt *>(statement)->query;
+    case T_ExplainStmt: return reinterpret_cast<ExplainStmt *>(statement)->query;
+    case T_CreateTableAsStmt: return reinterpret_cast<CreateTableAsStmt *>(statement)->query;
+    case T_CopyStmt: return reinterpret_cast<CopyStmt *>(statement)->query;
+    default: return statement;
+    }
+}
+
+Query *analyse(const char *sql, Oid *types, int count) {
+    List *raw = pg_parse_query(sql);
+    if (list_length(raw) != 1)
+        ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+                        raw == NIL ? errmsg("the text holds no statement")
+                                   : errmsg("the text holds %d statements, only one is allowed",
+                                            list_length(raw)),
+                        errhint("Give each statement as an array element of its own.")));
+    RawStmt *statement = linitial_node(RawStmt, raw);
+    List *declared = NIL;
+    statement->stmt = statement->stmt != nullptr ? inner_query(statement->stmt, &declared) : nullptr;
+    if (statement->stmt == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("this statement has no plan that indexes could change")));
+    if (declared != NIL && count == 0) {
+        types = static_cast<Oid *>(palloc(sizeof(Oid) * list_length(declared)));
+        ListCell *cell;
+        foreach (cell, declared)
+            types[count++] = typenameTypeId(nullptr, static_cast<TypeName *>(lfirst(cell)));
+    }
+    List *rewritten = pg_analyze_and_rewrite_varparams(statement, sql, &types, &count, nullptr);
+    Query *query = list_length(rewritten) == 1 ? linitial_node(Query, rewritten) : nullptr;
+    if (query == nullptr || query->commandType == CMD_UTILITY || query->commandType == CMD_NOTHING)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("this statement has no plan that indexes could change"),
+                        errhint("SELECT, INSERT, UPDATE, DELETE and MERGE can be advised on.")));
+    return query;
+}
+
+void bind(ParamExternData *to, Oid type, const char *text) {
+    to->ptype = type;
+    to->pflags = PARAM_FLAG_CONST;
+    to->isnull = text == nullptr;
+    if (text == nullptr)
+        return;
+    Oid function, element;
+    getTypeInputInfo(type, &function, &element);
+    to->value = OidInputFunctionCall(function, const_cast<char *>(text), element, -1);
+}
+
+} // namespace
+
+int engine::add_query(const std::string &text, const std::vector<bound> &parameters) {
     const char *sql = text.c_str();
-    int64_t id = 0;
+    const int count = static_cast<int>(parameters.size());
+    std::vector<Oid> types;
+    for (const bound &b : parameters)
+        types.push_back(b.type);
+    ParamListInfo list = nullptr;
     Query *tree = call([&]() -> Query * {
         MemoryContext old = MemoryContextSwitchTo(context_);
-        List *raw = pg_parse_query(sql);
-        if (list_length(raw) != 1)
-            ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
-                            raw == NIL ? errmsg("the text holds no statement")
-                                       : errmsg("the text holds %d statements, only one is allowed",
-                                                list_length(raw)),
-                            errhint("Give each statement as an array element of its own.")));
-        Oid *types = nullptr;
-        int count = 0;
-        List *rewritten = pg_analyze_and_rewrite_varparams(linitial_node(RawStmt, raw), sql, &types,
-                                                           &count, nullptr);
-        Query *query = list_length(rewritten) == 1 ? linitial_node(Query, rewritten) : nullptr;
-        if (query == nullptr || query->commandType == CMD_UTILITY ||
-            query->commandType == CMD_NOTHING)
-            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                            errmsg("this statement has no plan that indexes could change"),
-                            errhint("SELECT, INSERT, UPDATE, DELETE and MERGE can be advised on.")));
+        Oid *known = nullptr;
+        if (count > 0) {
+            known = static_cast<Oid *>(palloc(sizeof(Oid) * count));
+            memcpy(known, types.data(), sizeof(Oid) * count);
+        }
+        Query *query = analyse(sql, known, count);
+        if (count > 0) {
+            list = makeParamList(count);
+            for (int i = 0; i < count; ++i)
+                bind(&list->params[i], types[i],
+                     parameters[i].text ? parameters[i].text->c_str() : nullptr);
+        }
         MemoryContextSwitchTo(old);
-        id = static_cast<int64_t>(query->queryId);
         return query;
     });
-    queries_.push_back({tree, text, id});
+    queries_.push_back({tree, text, static_cast<int64_t>(tree->queryId), list});
     return query_count() - 1;
 }
 
@@ -414,7 +470,7 @@ PlannedStmt *engine::run(int query, std::span<const int> indexes, List **collect
         CHECK_FOR_INTERRUPTS();
         MemoryContext old = MemoryContextSwitchTo(planning_);
         Query *copy = static_cast<Query *>(copyObjectImpl(q.tree));
-        PlannedStmt *plan = planner(copy, q.text.c_str(), CURSOR_OPT_PARALLEL_OK, nullptr);
+        PlannedStmt *plan = planner(copy, q.text.c_str(), CURSOR_OPT_PARALLEL_OK, q.parameters);
         MemoryContextSwitchTo(old);
         if (collected != nullptr)
             *collected = state.collected;

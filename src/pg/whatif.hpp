@@ -14,6 +14,7 @@
 #include "pg/value.hpp"
 
 extern "C" {
+#include "nodes/params.h"
 #include "nodes/pathnodes.h"
 #include "nodes/plannodes.h"
 }
@@ -78,8 +79,14 @@ class engine {
     engine &operator=(const engine &) = delete;
 
     // Exactly one SELECT, INSERT, UPDATE, DELETE or MERGE; $n parameters are allowed and planned
-    // generically. Raises the server's own error for bad text, missing tables and so on.
-    int add_query(const std::string &text);
+    // generically unless `parameters` gives values (then they are folded in, as in a custom plan).
+    // PREPARE, DECLARE CURSOR, EXPLAIN, CREATE TABLE AS and COPY stand for the query inside them.
+    // Raises the server's own error for bad text, missing tables and so on.
+    struct bound {
+        Oid type = InvalidOid;
+        std::optional<std::string> text; // nothing: NULL
+    };
+    int add_query(const std::string &text, const std::vector<bound> &parameters = {});
     void forget_last() { queries_.pop_back(); } // after a query that could not be planned
     int query_count() const { return static_cast<int>(queries_.size()); }
     int add_index(const index_spec &spec, const index_shape &shape);
@@ -102,6 +109,7 @@ class engine {
         Query *tree;
         std::string text;
         int64_t id;
+        ParamListInfo parameters;
     };
     struct leaf;
     PlannedStmt *run(int query, std::span<const int> indexes, List **collected);

@@ -26,6 +26,7 @@ extern "C" {
 #include "optimizer/planner.h"
 #include "optimizer/restrictinfo.h"
 #include "parser/analyze.h"
+#include "parser/parse_type.h"
 #include "parser/parse_utilcmd.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"

@@ -1,6 +1,7 @@
 #include "monitor/monitor.hpp"
 #include "scheduler/services.hpp"
 #include "partition/partition.hpp"
+#include "capture/capture.hpp"
 
 namespace dbopt::scheduler {
 
@@ -8,6 +9,7 @@ namespace dbopt::scheduler {
 static const service list[] = {
     {"monitor", 10, monitor::background},
     {"partitions", 10, partition::background},
+    {"capture", 300, capture::background},
     {nullptr, 0, nullptr}, // the end
 };
 
