@@ -91,13 +91,6 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT d.name, d.delta, CASE WHEN s.seconds >= 60 THEN 3600 * d.delta / s.seconds END, s.seconds FROM d, s $$;
 COMMENT ON FUNCTION dbopt._window(interval) IS 'internal: how the counters grew lately, from the history';
 
-CREATE FUNCTION dbopt._pool_states(OUT name text, OUT kind text, OUT used int, OUT free int, OUT waiting int,
-    OUT max_size int, OUT utilization_pct float8, OUT health text, OUT detail text)
-RETURNS SETOF record LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT NULL::text, NULL::text, NULL::int, NULL::int, NULL::int, NULL::int, NULL::float8, NULL::text, NULL::text WHERE false $$;
-
-COMMENT ON FUNCTION dbopt._pool_states() IS 'internal: pools as they are now';
-
 CREATE FUNCTION dbopt.health(min_status text DEFAULT 'ok', tier text DEFAULT 'normal',
     OUT check_name text, OUT status text, OUT value float8, OUT unit text, OUT warn_at float8,
     OUT critical_at float8, OUT detail text, OUT advice text)

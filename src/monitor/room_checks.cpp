@@ -22,7 +22,7 @@ l AS (SELECT 1000::float8 AS slow)
 SELECT v.* FROM t, LATERAL (VALUES
   ('slow_statements', (SELECT count(*) FROM w WHERE mean_ms >= 500)::float8, 'statements with a mean of 500 ms or more'),
   ('slow_statements_p95', (SELECT count(*) FROM w WHERE p95_ms >= 1000 AND mean_ms < 500)::float8, 'statements with p95 of 1000 ms or more'),
-  ('mean_statement_ms', t.ms / nullif(t.calls, 0), format('%s calls', coalesce(t.calls, 0))),
+  ('mean_statement_ms', CASE WHEN t.calls >= 1000 THEN t.ms / t.calls END, format('%s calls', coalesce(t.calls, 0))),
   ('n_plus_one_statements', (SELECT count(*) FROM w WHERE calls > 10000 AND rows <= calls AND mean_ms < 2
       AND calls > 0.2 * t.calls AND t.calls > 50000)::float8, 'one statement makes up more than a fifth of all calls, one row each')
 ) v(check_name, value, detail))";

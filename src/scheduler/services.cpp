@@ -1,4 +1,5 @@
 #include "monitor/monitor.hpp"
+#include "pool/pool.hpp"
 #include "scheduler/services.hpp"
 #include "partition/partition.hpp"
 #include "capture/capture.hpp"
@@ -10,6 +11,7 @@ static const service list[] = {
     {"monitor", 10, monitor::background},
     {"partitions", 10, partition::background},
     {"capture", 300, capture::background},
+    {"pool", 10, pool::background},
     {nullptr, 0, nullptr}, // the end
 };
 
