@@ -2,6 +2,7 @@
 // launcher. A room adds its own line to the first or second block.
 #include "capture/capture.hpp"
 #include "maintenance/maintenance.hpp"
+#include "matview/matview.hpp"
 #include "monitor/monitor.hpp"
 #include "partition/partition.hpp"
 #include "pg/entry.hpp"
@@ -20,6 +21,7 @@ void _PG_init(void) {
         scheduler::define_settings();
         partition::define_settings();
         maintenance::define_settings();
+        matview::define_settings();
         monitor::define_settings();
         capture::define_settings();
 

@@ -144,4 +144,33 @@ inline void explain_plan(PlannedStmt *plan, ExplainState *es, const char *text) 
 #endif
 }
 
+inline void insert_index_entries(ResultRelInfo *result, TupleTableSlot *slot, EState *estate,
+                                 bool update, [[maybe_unused]] bool only_summarizing) {
+#if PG_VERSION_NUM >= 160000
+    (void)ExecInsertIndexTuples(result, slot, estate, update, false, nullptr, NIL,
+                                only_summarizing);
+#else
+    (void)ExecInsertIndexTuples(result, slot, estate, update, false, nullptr, NIL);
+#endif
+}
+
+inline TM_Result update_tuple(Relation relation, ItemPointer tid, TupleTableSlot *slot,
+                              CommandId command, Snapshot snapshot, bool *indexes,
+                              bool *only_summarizing) {
+    TM_FailureData failure;
+    LockTupleMode mode;
+    *only_summarizing = false;
+#if PG_VERSION_NUM >= 160000
+    TU_UpdateIndexes touched;
+    const TM_Result r = table_tuple_update(relation, tid, slot, command, snapshot, InvalidSnapshot,
+                                           true, &failure, &mode, &touched);
+    *indexes = touched != TU_None;
+    *only_summarizing = touched == TU_Summarizing;
+    return r;
+#else
+    return table_tuple_update(relation, tid, slot, command, snapshot, InvalidSnapshot, true,
+                              &failure, &mode, indexes);
+#endif
+}
+
 } // namespace dbopt::pg::compat

@@ -82,4 +82,12 @@ bool has_privileges_of(Oid role, const char *other) {
     });
 }
 
+void require_writable(const char *message) {
+    if (RecoveryInProgress() || XactReadOnly)
+        raise({.code = ERRCODE_READ_ONLY_SQL_TRANSACTION,
+               .message = message,
+               .detail = RecoveryInProgress() ? "This server is a standby." : "The transaction is read-only.",
+               .hint = RecoveryInProgress() ? "Call it on the primary; the result is replicated." : ""});
+}
+
 } // namespace dbopt::pg

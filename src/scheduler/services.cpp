@@ -3,6 +3,7 @@
 #include "scheduler/services.hpp"
 #include "partition/partition.hpp"
 #include "capture/capture.hpp"
+#include "matview/matview.hpp"
 
 namespace dbopt::scheduler {
 
@@ -12,6 +13,7 @@ static const service list[] = {
     {"partitions", 10, partition::background},
     {"capture", 300, capture::background},
     {"pool", 10, pool::background},
+    {"matview", 10, matview::background},
     {nullptr, 0, nullptr}, // the end
 };
 

@@ -1,0 +1,254 @@
+// One refresh: locks, one snapshot, the choice of the mode, the work, the record.
+#include "matview/incremental.hpp"
+#include "matview/registry.hpp"
+#include "pg/frozen.hpp"
+#include "pg/page_marks.hpp"
+#include "pg/query.hpp"
+#include "pg/security.hpp"
+#include "pg/transaction.hpp"
+#include <set>
+
+namespace dbopt::matview {
+
+namespace {
+
+// A refresh that is under way.
+struct run {
+    Oid matview = InvalidOid;
+    std::string wanted;
+    bool may_skip = false; // nobody asked for a rebuild in so many words
+    pg::relation_info info;
+    std::optional<stored_config> managed;
+    stored_state state;
+    std::vector<source> sources;
+    outcome result;
+    refreshed after;
+};
+
+double elapsed_ms(pg::timestamptz since) { return (pg::clock().us - since.us) / 1000.0; }
+
+std::string sentence(const pg::error &e) {
+    std::string out = e.sqlstate() + ": " + e.message();
+    if (e.detail() != nullptr)
+        out += std::string(" (") + e.detail() + ")";
+    return out;
+}
+
+bool skip(run &r, const std::string &reason) {
+    r.result.status = "skipped";
+    r.result.reason = reason;
+    return false;
+}
+
+// Two refreshes never overlap; a base that is being altered is not waited for in a queue.
+bool take_locks(run &r) {
+    const int64_t wait = 1000LL * config.lock_wait_s;
+    if (!pg::try_lock(r.matview, ShareUpdateExclusiveLock, wait))
+        return skip(r, "another refresh or maintenance command holds the matview");
+    if (!pg::find_relation(r.matview))
+        return skip(r, "the matview was dropped meanwhile");
+    std::set<Oid> locked;
+    for (const source &s : r.sources)
+        if (locked.insert(s.relation).second && !pg::try_lock(s.relation, AccessShareLock, wait))
+            return skip(r, "\"" + pg::qualified_name(s.relation) + "\" is locked by another session");
+    return true;
+}
+
+// "oid:file:pages" of everything that is read; empty when pages cannot tell.
+std::string describe_pages(const run &r) {
+    std::string out;
+    std::set<Oid> seen;
+    for (const source &s : r.sources) {
+        if (s.kind == 'f')
+            return {};
+        if ((s.kind != 'r' && s.kind != 'm') || !seen.insert(s.relation).second)
+            continue;
+        const pg::heap_pages p = pg::count_pages(s.relation);
+        if (!p.comparable)
+            return {};
+        out += std::to_string(s.relation) + ":" + std::to_string(file_of(s.relation)) + ":" +
+               std::to_string(p.blocks) + ";";
+    }
+    return out;
+}
+
+bool pages_unchanged(const run &r, const std::string &pages) {
+    const stored_state &s = r.state;
+    if (!s.quiet || !s.lsn || !s.pages || s.pages->empty() || *s.pages != pages)
+        return false;
+    const XLogRecPtr mark = pg::parse_lsn(*s.lsn);
+    if (mark == InvalidXLogRecPtr || mark > pg::wal_position())
+        return false;
+    std::set<Oid> seen;
+    for (const source &x : r.sources)
+        if ((x.kind == 'r' || x.kind == 'm') && seen.insert(x.relation).second &&
+            pg::newer_than(x.relation, mark))
+            return false;
+    return true;
+}
+
+// Nothing when unchanged is certain; else what speaks against it.
+std::optional<std::string> change_seen(run &r) {
+    const stored_state &s = r.state;
+    if (!r.info.populated)
+        return "the matview is not populated";
+    if (!s.snapshot)
+        return "first refresh by dbopt";
+    if (s.needs_full)
+        return *s.needs_full;
+    if (s.file != r.after.file)
+        return "the matview was rewritten since the last refresh";
+    if (s.fingerprint != r.after.fingerprint)
+        return "a definition, file, trigger or setting that the content depends on has changed";
+    if (auto unstable = unstable_function(r.matview))
+        return "the query calls " + *unstable + ", whose result changes by itself";
+    if (!pages_unchanged(r, r.after.pages))
+        return "pages of the base relations were written";
+    return std::nullopt;
+}
+
+bool rebuild(run &r, pg::frozen &now, const std::string &mode, const std::string &reason) {
+    const bool concurrent = mode == "concurrent";
+    const int64_t wait = 1000LL * config.lock_wait_s;
+    if (!pg::try_lock(r.matview, concurrent ? ExclusiveLock : AccessExclusiveLock, wait))
+        return skip(r, "readers kept the matview locked for " + std::to_string(config.lock_wait_s) + " s");
+    {
+        const own_refresh mine;
+        now.execute(std::string("REFRESH MATERIALIZED VIEW ") + (concurrent ? "CONCURRENTLY " : "") +
+                    r.info.qualified());
+    }
+    r.result.mode = mode;
+    r.result.status = "done";
+    r.result.reason = reason;
+    r.after.file = file_of(r.matview);
+    return true;
+}
+
+// Concurrent where readers would notice a full refresh.
+std::string mode_without_increments(const run &r) {
+    if (r.wanted == "full" || !r.info.populated || !unique_index_of(r.matview))
+        return "full";
+    if (r.wanted == "concurrent")
+        return "concurrent";
+    const bool read_now =
+        pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE relation = $1 AND granted "
+                         "AND pid <> pg_backend_pid() AND mode = 'AccessShareLock')",
+                         {r.matview})
+            .value_or(false);
+    return read_now ? "concurrent" : "full";
+}
+
+void require_populated_and_index(const run &r) {
+    if (r.wanted != "concurrent")
+        return;
+    if (!r.info.populated)
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                   .message = r.info.qualified() + " cannot be refreshed concurrently before it is populated",
+                   .hint = "Refresh it in full once."});
+    if (!unique_index_of(r.matview))
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                   .message = r.info.qualified() + " has no unique index on plain columns",
+                   .hint = "dbopt.matview_explain() offers one as DDL."});
+}
+
+bool work(run &r) {
+    r.sources = sources_of(r.matview);
+    if (!take_locks(r))
+        return false;
+    r.info = pg::get_relation(r.matview);
+    r.state = load_state(r.matview);
+    // The position before the snapshot: what is written after it is seen by its page's LSN.
+    r.after.lsn = pg::lsn_text(pg::wal_position());
+    pg::frozen now;
+    r.after.as_of = pg::clock();
+    r.after.snapshot = now.text();
+    r.after.quiet = now.quiet();
+    r.after.file = file_of(r.matview);
+    r.after.fingerprint = fingerprint_of(r.matview);
+    increment step(r.matview, r.managed && r.managed->mode != "full" && r.managed->mode != "concurrent",
+                   r.state);
+    if (!step.captured())
+        r.after.pages = describe_pages(r);
+    std::string reason = "as asked";
+    if (r.may_skip) {
+        const std::optional<std::string> obstacle =
+            step.captured() ? step.prepare(now, r.after.fingerprint, r.after.file) : std::nullopt;
+        if (step.captured() && !obstacle) {
+            r.result.changes = step.changes();
+            if (step.changes() == 0) {
+                r.result.mode = "skip";
+                r.after.epoch = r.state.epoch;
+                return skip(r, "nothing changed");
+            }
+            std::string why;
+            if (std::optional<int64_t> rows = step.run(now, why)) {
+                r.result.mode = "incremental";
+                r.result.status = "done";
+                r.result.rows_changed = rows;
+                r.result.reason = std::to_string(step.changes()) + " changed base rows";
+                r.after.epoch = r.state.epoch;
+                return true;
+            }
+            reason = why;
+        } else if (step.captured()) {
+            reason = *obstacle;
+        } else if (std::optional<std::string> change = change_seen(r); !change) {
+            r.result.mode = "skip";
+            return skip(r, "nothing changed");
+        } else {
+            reason = *change;
+            if (!step.refusal().empty() && r.wanted == "incremental")
+                reason += "; incremental is not possible: " + step.refusal();
+        }
+    }
+    require_populated_and_index(r);
+    if (!rebuild(r, now, mode_without_increments(r), reason))
+        return false;
+    r.after.epoch = step.rebuild(now, r.after.fingerprint);
+    return true;
+}
+
+} // namespace
+
+outcome refresh(Oid matview, const std::string &mode) {
+    const pg::timestamptz started = pg::clock();
+    run r;
+    r.matview = matview;
+    r.wanted = mode;
+    r.info = pg::get_relation(matview);
+    if (r.info.kind != RELKIND_MATVIEW)
+        pg::raise({.code = ERRCODE_WRONG_OBJECT_TYPE,
+                   .message = r.info.qualified() + " is a " + pg::kind_name(r.info.kind) +
+                              ", not a materialized view"});
+    if (mode != "auto" && mode != "full" && mode != "concurrent" && mode != "incremental")
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
+                   .message = "unknown refresh mode \"" + mode + "\"",
+                   .hint = "Use auto, full, concurrent or incremental."});
+    pg::require_writable("a materialized view cannot be refreshed on a standby");
+    pg::require_maintain(matview);
+    r.managed = find_config(matview);
+    r.may_skip = mode == "auto" || mode == "incremental";
+    if (mode == "auto" && r.managed)
+        r.wanted = r.managed->mode;
+    r.result.matview = matview;
+    r.result.mode = r.wanted;
+    const std::optional<pg::error> failure = pg::subtransaction([&] {
+        work(r);
+        r.result.duration_ms = elapsed_ms(started);
+        if (r.result.status == "done" || r.result.mode == "skip")
+            store_state(r.result, r.after);
+    });
+    if (failure) {
+        r.result.status = "failed";
+        r.result.reason = sentence(*failure);
+        r.result.rows_changed = std::nullopt;
+        r.result.duration_ms = elapsed_ms(started);
+    }
+    if (r.result.status == "failed" || (r.result.status == "skipped" && r.result.mode != "skip"))
+        store_failure(r.result);
+    if (pg::find_relation(matview))
+        record(r.result, started);
+    return r.result;
+}
+
+} // namespace dbopt::matview

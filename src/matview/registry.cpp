@@ -1,0 +1,166 @@
+#include "matview/registry.hpp"
+#include "pg/query.hpp"
+#include "pg/security.hpp"
+#include "pg/settings.hpp"
+
+namespace dbopt::matview {
+
+settings config;
+
+void define_settings() {
+    pg::define_int({.name = "dbopt.matview_lock_wait",
+                    .description = "How long a refresh keeps trying for its locks before it reports "
+                                   "skipped; it never queues in front of readers. 0 tries once.",
+                    .variable = &config.lock_wait_s, .value = 30, .low = 0, .high = 3600,
+                    .when = pg::change::user, .in = pg::unit::s});
+    pg::define_int({.name = "dbopt.matview_log_limit",
+                    .description = "Captured changes of one relation past this size are dropped and its "
+                                   "matviews refreshed in full (MB).",
+                    .variable = &config.log_limit_mb, .value = 256, .low = 1, .high = 1048576});
+    pg::define_int({.name = "dbopt.matview_history",
+                    .description = "Days that dbopt.matview_refreshes goes back.",
+                    .variable = &config.history_days, .value = 30, .low = 1, .high = 3650});
+    pg::define_int({.name = "dbopt.matview_check_rows",
+                    .description = "Groups compared with a recomputation at each self-check of an "
+                                   "incremental matview; 0 switches the check off.",
+                    .variable = &config.check_groups, .value = 20, .low = 0, .high = 10000});
+    pg::define_int({.name = "dbopt.matview_check_interval",
+                    .description = "Minutes between self-checks of an incremental matview; 0 checks at "
+                                   "every refresh.",
+                    .variable = &config.check_minutes, .value = 60, .low = 0, .high = 100000});
+}
+
+Oid extension_owner() {
+    const Oid table = pg::call([] {
+        return get_relname_relid("matview_config", get_namespace_oid("dbopt", false));
+    });
+    return pg::owner_of(table);
+}
+
+static stored_config read_config(const pg::row &r) {
+    return {r.get<Oid>(0), r.get<pg::interval>(1), r.get<pg::interval>(2), r.get<std::string>(3)};
+}
+
+std::optional<stored_config> find_config(Oid matview) {
+    const pg::as_owner reader(extension_owner());
+    const pg::result found = pg::query("SELECT matview::oid, every, max_staleness, mode "
+                                       "FROM dbopt.matview_config WHERE matview = $1::regclass",
+                                       {matview});
+    return found.empty() ? std::nullopt : std::optional(read_config(found[0]));
+}
+
+std::vector<stored_config> all_configs() {
+    const pg::as_owner reader(extension_owner());
+    std::vector<stored_config> out;
+    for (const pg::row &r : pg::query("SELECT g.matview::oid, g.every, g.max_staleness, g.mode "
+                                      "FROM dbopt.matview_config g JOIN pg_class c ON c.oid = g.matview "
+                                      "ORDER BY g.matview::oid"))
+        out.push_back(read_config(r));
+    return out;
+}
+
+stored_state load_state(Oid matview) {
+    const pg::as_owner reader(extension_owner());
+    stored_state s;
+    const pg::result found = pg::query(
+        "SELECT last_refresh, snapshot, snapshot_lsn::text, pages, fingerprint, needs_full, "
+        "incremental_off, snapshot_quiet, coalesce(matview_file, 0::oid), epoch, full_ms, "
+        "concurrent_ms, fixed_ms, change_us, last_check FROM dbopt._matview_state WHERE matview = $1",
+        {matview});
+    if (found.empty())
+        return s;
+    const pg::row r = found[0];
+    s.exists = true;
+    s.last_refresh = r.optional<pg::timestamptz>(0);
+    s.snapshot = r.optional<std::string>(1);
+    s.lsn = r.optional<std::string>(2);
+    s.pages = r.optional<std::string>(3);
+    s.fingerprint = r.optional<std::string>(4);
+    s.needs_full = r.optional<std::string>(5);
+    s.incremental_off = r.optional<std::string>(6);
+    s.quiet = r.get<bool>(7);
+    s.file = r.get<Oid>(8);
+    s.epoch = r.optional<int64_t>(9);
+    s.full_ms = r.optional<double>(10);
+    s.concurrent_ms = r.optional<double>(11);
+    s.fixed_ms = r.optional<double>(12);
+    s.change_us = r.optional<double>(13);
+    s.last_check = r.optional<pg::timestamptz>(14);
+    return s;
+}
+
+void store_state(const outcome &o, const refreshed &r) {
+    const pg::as_owner writer(extension_owner());
+    pg::execute(
+        "INSERT INTO dbopt._matview_state AS s (matview, last_refresh, last_attempt, last_mode, "
+        "last_status, last_reason, last_duration_ms, snapshot, snapshot_lsn, snapshot_quiet, pages, "
+        "fingerprint, matview_file, needs_full, epoch) "
+        "VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8::pg_lsn, $9, $10, $11, $12, $13, $14::bigint) "
+        "ON CONFLICT (matview) DO UPDATE SET (last_refresh, last_attempt, last_mode, last_status, "
+        "last_reason, last_duration_ms, snapshot, snapshot_lsn, snapshot_quiet, pages, fingerprint, "
+        "matview_file, needs_full, epoch, failures) = (excluded.last_refresh, excluded.last_attempt, "
+        "excluded.last_mode, excluded.last_status, excluded.last_reason, excluded.last_duration_ms, "
+        "excluded.snapshot, excluded.snapshot_lsn, excluded.snapshot_quiet, excluded.pages, "
+        "excluded.fingerprint, excluded.matview_file, excluded.needs_full, excluded.epoch, 0)",
+        {o.matview, r.as_of, o.mode, o.status, o.reason, o.duration_ms, r.snapshot, r.lsn, r.quiet,
+         r.pages, r.fingerprint, r.file, r.needs_full, r.epoch});
+    // Costs: the newest measurement counts for a third, so that a view that grew is noticed soon.
+    if (o.mode == "full" || o.mode == "concurrent")
+        pg::execute("UPDATE dbopt._matview_state SET " + o.mode + "_ms = coalesce(" + o.mode +
+                        "_ms * 0.67 + $2 * 0.33, $2) WHERE matview = $1",
+                    {o.matview, o.duration_ms});
+    else if (o.mode == "incremental" && o.changes && *o.changes > 0)
+        pg::execute("UPDATE dbopt._matview_state SET change_us = CASE WHEN $3 >= 100 THEN "
+                    "coalesce(change_us * 0.67 + 0.33 * $4, $4) ELSE change_us END "
+                    "WHERE matview = $1 AND $2::float8 >= 0",
+                    {o.matview, o.duration_ms, *o.changes,
+                     o.duration_ms * 1000 / static_cast<double>(*o.changes)});
+}
+
+void store_failure(const outcome &o) {
+    const pg::as_owner writer(extension_owner());
+    pg::execute("INSERT INTO dbopt._matview_state AS s (matview, last_attempt, last_status, "
+                "last_reason, failures) VALUES ($1, clock_timestamp(), $2, $3, 1) "
+                "ON CONFLICT (matview) DO UPDATE SET last_attempt = excluded.last_attempt, "
+                "last_status = excluded.last_status, last_reason = excluded.last_reason, "
+                "failures = s.failures + CASE WHEN excluded.last_status = 'failed' THEN 1 ELSE 0 END",
+                {o.matview, o.status, o.reason});
+}
+
+void record(const outcome &o, pg::timestamptz started) {
+    const std::string name = pg::qualified_name(o.matview);
+    const pg::as_owner writer(extension_owner());
+    pg::execute("INSERT INTO dbopt._matview_refresh (matview, name, started, mode, status, changes, "
+                "rows_changed, duration_ms, reason) VALUES ($1, $2, $3, $4, $5, $6::bigint, $7::bigint, $8, $9)",
+                {o.matview, name, started, o.mode, o.status, o.changes, o.rows_changed, o.duration_ms,
+                 o.reason});
+}
+
+std::vector<source> sources_of(Oid matview) {
+    const pg::as_owner reader(extension_owner());
+    std::vector<source> out;
+    for (const pg::row &r : pg::query("SELECT relation, root, kind::text, through_view "
+                                      "FROM dbopt._matview_sources($1) ORDER BY 1, 2",
+                                      {matview}))
+        out.push_back(
+            {r.get<Oid>(0), r.get<Oid>(1), r.get<std::string>(2)[0], r.get<bool>(3)});
+    return out;
+}
+
+std::string fingerprint_of(Oid matview) {
+    const pg::as_owner reader(extension_owner());
+    return pg::scalar<std::string>("SELECT dbopt._matview_fingerprint($1)", {matview}).value_or("");
+}
+
+std::optional<std::string> unique_index_of(Oid matview) {
+    const pg::as_owner reader(extension_owner());
+    return pg::scalar<std::string>("SELECT dbopt._matview_unique_index($1)::text", {matview});
+}
+
+Oid file_of(Oid relation) {
+    return pg::scalar<Oid>("SELECT coalesce(pg_catalog.pg_relation_filenode($1::regclass), 0::oid)",
+                           {relation})
+        .value_or(InvalidOid);
+}
+
+} // namespace dbopt::matview

@@ -1,0 +1,65 @@
+// What the room remembers: configuration, the snapshot a matview stands for, measured costs, history.
+// All of it is read and written as the extension's owner: the caller needs no right on these tables.
+#pragma once
+#include "matview/matview.hpp"
+#include "pg/relation.hpp"
+
+namespace dbopt::matview {
+
+struct settings {
+    int lock_wait_s = 30;
+    int log_limit_mb = 256;
+    int history_days = 30;
+    int check_groups = 20;
+    int check_minutes = 60;
+};
+extern settings config;
+
+Oid extension_owner();
+
+struct stored_config {
+    Oid matview = InvalidOid;
+    pg::interval every, max_staleness;
+    std::string mode;
+};
+std::optional<stored_config> find_config(Oid matview);
+std::vector<stored_config> all_configs();
+
+// One row of dbopt._matview_state. Absent values were never measured.
+struct stored_state {
+    bool exists = false;
+    std::optional<pg::timestamptz> last_refresh;
+    std::optional<std::string> snapshot, lsn, pages, fingerprint, needs_full, incremental_off;
+    bool quiet = false;
+    Oid file = InvalidOid;
+    std::optional<int64_t> epoch;
+    std::optional<double> full_ms, concurrent_ms, fixed_ms, change_us;
+    std::optional<pg::timestamptz> last_check;
+};
+stored_state load_state(Oid matview);
+
+// What a successful refresh (or skip) leaves behind.
+struct refreshed {
+    pg::timestamptz as_of;
+    std::string snapshot, lsn, pages, fingerprint;
+    bool quiet = false;
+    Oid file = InvalidOid;
+    std::optional<int64_t> epoch;      // nothing: no counting state
+    std::optional<std::string> needs_full;
+};
+void store_state(const outcome &o, const refreshed &r);
+void store_failure(const outcome &o);
+void record(const outcome &o, pg::timestamptz started);
+
+struct source {
+    Oid relation, root;
+    char kind;
+    bool through_view;
+};
+std::vector<source> sources_of(Oid matview);
+// Everything but data that the content depends on: definitions, files, triggers, functions, zone.
+std::string fingerprint_of(Oid matview);
+std::optional<std::string> unique_index_of(Oid matview);
+Oid file_of(Oid relation);
+
+} // namespace dbopt::matview
