@@ -86,9 +86,13 @@ DBOPT_FUNCTION(dbopt_index_bloat) {
 DBOPT_FUNCTION(dbopt_bloat_collect) {
     pg::rows out(args);
     bloat::collect_options o;
-    o.max_milliseconds = static_cast<int64_t>(args.get<pg::interval>(0).seconds() * 1000);
+    o.max_milliseconds =
+        static_cast<int64_t>(std::clamp(args.get<pg::interval>(0).seconds() * 1000, 0.0, 1e11));
     o.min_bytes = args.get<int64_t>(1);
     o.keep = args.get<pg::interval>(2);
+    if (o.keep.seconds() <= 0)
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
+                   .message = "keep must be longer than nothing, it is " + pg::to_text(o.keep)});
     for (const bloat::collected &c : bloat::collect(o))
         out.add(c.relation, c.kind, static_cast<int64_t>(c.reclaimable), round2(c.percent), c.status,
                 c.detail.empty() ? pg::value() : pg::value(c.detail));

@@ -18,7 +18,7 @@ DBOPT_FUNCTION(dbopt_maintenance_run) {
         o.actions = args.get<std::vector<std::string>>(0);
     if (!args.null(1))
         o.relations = args.get<std::vector<Oid>>(1);
-    o.max_ms = static_cast<int64_t>(args.get<pg::interval>(2).seconds() * 1000);
+    o.max_ms = static_cast<int64_t>(std::min(args.get<pg::interval>(2).seconds() * 1000, 1e11));
     if (o.max_ms <= 0)
         pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
                    .message = "max_duration must be longer than nothing"});

@@ -1,0 +1,67 @@
+-- Maintenance: what is planned and why; what is ours to remove.
+BEGIN;
+SELECT plan(27);
+SET LOCAL search_path = public, pg_catalog;
+SET LOCAL dbopt.reindex_min_size = '64kB';
+
+CREATE TABLE never AS SELECT g AS id FROM generate_series(1, 5000) g;
+CREATE TABLE deleted (id int PRIMARY KEY, v text) WITH (autovacuum_enabled = off);
+INSERT INTO deleted SELECT g, md5(g::text) FROM generate_series(1, 50000) g;
+CREATE INDEX deleted_v ON deleted (v);
+CREATE TABLE nokey (id int NOT NULL, UNIQUE (id));
+CREATE TABLE keyed (id smallserial PRIMARY KEY);
+SELECT setval('keyed_id_seq', 30000);
+CREATE TABLE parent (id int) PARTITION BY RANGE (id);
+CREATE TABLE part1 PARTITION OF parent FOR VALUES FROM (0) TO (100000);
+INSERT INTO parent SELECT g FROM generate_series(1, 5000) g;
+ANALYZE part1;
+
+CREATE TEMP VIEW p AS SELECT * FROM dbopt.maintenance_plan();
+SELECT is((SELECT action || ': ' || command FROM p WHERE relation = 'keyed_id_seq'::regclass),
+          'advise: ALTER TABLE public.keyed ALTER COLUMN id TYPE bigint', 'sequence near its end is advice, with the command');
+SELECT is((SELECT command FROM p WHERE relation = 'nokey'::regclass), 'ALTER TABLE public.nokey ADD PRIMARY KEY USING INDEX nokey_id_key', 'primary key from an index that is there');
+SELECT is((SELECT action FROM p WHERE relation = 'parent'::regclass AND action = 'analyze'), 'analyze', 'partitioned parent is analysed');
+SELECT is_empty($$SELECT * FROM p WHERE relation = 'keyed'::regclass AND reason LIKE 'no primary key%'$$, 'a table with a key needs none');
+SELECT is_empty($$SELECT * FROM p WHERE action NOT IN ('vacuum', 'analyze', 'reindex', 'cleanup', 'advise')$$, 'known actions only');
+SELECT is_empty($$SELECT * FROM p WHERE command IS NULL OR reason IS NULL$$, 'always a command and a reason');
+SELECT is_empty($$SELECT * FROM p WHERE action <> 'advise' AND command ~ '(FULL|CLUSTER)'$$, 'rewrites are only advised');
+SELECT is_empty($$SELECT * FROM p WHERE relation = 'deleted_v'::regclass$$, 'a fresh index needs nothing');
+
+-- An index on which deletes left nothing but air.
+DELETE FROM deleted WHERE id % 10 <> 0;
+SELECT ok(reclaimable_pct < 20, 'rows that this transaction deleted may come back: not reclaimable yet')
+FROM dbopt.index_bloat('deleted_v', 'exact');
+SELECT is_empty($$SELECT * FROM p WHERE relation = 'deleted_v'::regclass AND action = 'reindex'$$, 'so no REINDEX is planned');
+
+-- Whose leftovers?
+INSERT INTO dbopt._maintenance_run (relid, relation, action, command, status, table_oid, index_name, invalid_before)
+SELECT 'deleted_v'::regclass, 'public.deleted_v', 'reindex', '', 'failed', 'deleted'::regclass, 'deleted_v', '{}';
+CREATE INDEX deleted_v_ccnew ON deleted (v);
+CREATE INDEX deleted_v_ccold1 ON deleted (v);
+CREATE INDEX deleted_v_other ON deleted (v);
+CREATE INDEX other_v_ccnew ON deleted (v);
+CREATE INDEX never_ccnew ON never (id);
+SELECT ok(NOT dbopt._is_leftover('deleted_v_ccnew'::regclass), 'a valid index is nobody''s leftover');
+UPDATE pg_index SET indisvalid = false WHERE indexrelid::regclass::text ~ '(_ccnew|_ccold1|_other)$';
+SELECT ok(dbopt._is_leftover('deleted_v_ccnew'::regclass), '_ccnew of ours');
+SELECT ok(dbopt._is_leftover('deleted_v_ccold1'::regclass), '_ccold of ours');
+SELECT ok(NOT dbopt._is_leftover('deleted_v_other'::regclass), 'another suffix is not ours');
+SELECT ok(NOT dbopt._is_leftover('other_v_ccnew'::regclass), 'another index is not ours');
+SELECT ok(NOT dbopt._is_leftover('never_ccnew'::regclass), 'another table is not ours');
+UPDATE dbopt._maintenance_run SET invalid_before = ARRAY['deleted_v_ccnew'::regclass::oid];
+SELECT ok(NOT dbopt._is_leftover('deleted_v_ccnew'::regclass), 'what was invalid before is not ours');
+SELECT results_eq($$SELECT action FROM p WHERE relation = 'never_ccnew'::regclass$$, $$VALUES ('advise')$$, 'foreign leftovers are reported only');
+SELECT results_eq($$SELECT action FROM p WHERE relation = 'deleted_v_ccold1'::regclass$$, $$VALUES ('cleanup')$$, 'ours are planned to be removed');
+SELECT is(dbopt._maintenance_cleanup((SELECT max(id) FROM dbopt._maintenance_run)), 1, 'one removed');
+SELECT is((SELECT array_agg(relname::text ORDER BY relname) FROM pg_class WHERE relname ~ '(_ccnew|_ccold1|_other)$'),
+          '{deleted_v_ccnew,deleted_v_other,never_ccnew,other_v_ccnew}', 'the others stay');
+SELECT is(dbopt._maintenance_cleanup((SELECT max(id) FROM dbopt._maintenance_run)), 0, 'and again: nothing to do');
+
+-- Calls.
+SELECT throws_ok($$CALL dbopt.maintenance_run()$$, '25001', NULL, 'not inside a transaction block');
+SELECT throws_ok($$CALL dbopt.maintenance_run('{tidy}')$$, '22023', NULL, 'unknown action');
+SELECT throws_ok($$CALL dbopt.maintenance_run(max_duration => '0')$$, '22023', NULL, 'no time at all');
+SELECT lives_ok($$CALL dbopt.maintenance_run(dry_run => true)$$, 'dry_run works inside a transaction');
+SELECT ok(has_table_privilege('pg_monitor', 'dbopt.xmin_holders', 'SELECT'), 'monitors see the holders');
+SELECT * FROM finish();
+ROLLBACK;
