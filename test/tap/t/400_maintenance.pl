@@ -105,7 +105,7 @@ $node->restart;
 $node->safe_psql('postgres', q{SET enable_seqscan = on; SELECT sum(id) FROM hot; CREATE EXTENSION IF NOT EXISTS pg_prewarm; SELECT pg_prewarm('hot')});
 my $cached = q{SELECT count(*) FROM pg_buffercache WHERE relfilenode = pg_relation_filenode('hot') AND reldatabase = (SELECT oid FROM pg_database WHERE datname = 'postgres')};
 my $warm = $node->safe_psql('postgres', $cached);
-cmp_ok($warm, '>', 2000, "a table is in the cache ($warm pages)");
+cmp_ok($warm, '>=', 1500, "a table is in the cache ($warm pages)");
 $node->safe_psql('postgres', q{SELECT dbopt.table_bloat('cold', 'exact'), dbopt.table_bloat('cold')});
 cmp_ok($node->safe_psql('postgres', $cached), '>=', $warm - 40, 'and still is after a larger one was measured');
 my $locker = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c',
