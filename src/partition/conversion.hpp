@@ -15,6 +15,7 @@
 // copies their present state again; order does not matter and doing it twice does no harm.
 #pragma once
 #include "partition/sets.hpp"
+#include "pg/advisory.hpp"
 
 namespace dbopt::partition {
 
@@ -72,7 +73,14 @@ struct convert_options {
 std::vector<plan_row> convert_plan(const convert_options &o);
 void convert(const convert_options &o); // commits; under CALL only
 void convert_abort(Oid source);
+inline constexpr uint32_t work_kind = 0x0DB07001;
+void refuse_if_busy(const pg::work_lock &lock, Oid table);
+void copy_and_prove(work &w, int64_t blocks_a_batch);
+void catch_up(work &w);
 void swap_converted(work &w);           // one transaction, locks taken by the caller's try
-void drain_default(Oid parent);         // commits; under CALL only
+void drain_default(Oid parent, int64_t batch_rows); // commits; under CALL only
+// Foreign keys for partitions that are known to satisfy them: unchecked, then marked as checked.
+void add_trusted_keys(Oid under, const std::vector<std::pair<std::string, std::string>> &keys);
+std::vector<std::pair<std::string, std::string>> outgoing_keys(Oid table);
 
 } // namespace dbopt::partition

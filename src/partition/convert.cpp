@@ -156,6 +156,8 @@ void tune_for_building() {
     pg::set_local("synchronous_commit", "off"); // a lost step is done again
 }
 
+} // namespace
+
 // Until few changes wait: a round takes what came in during the one before.
 void catch_up(work &w) {
     for (int round = 0; round < 20; ++round) {
@@ -170,6 +172,8 @@ void catch_up(work &w) {
             return;
     }
 }
+
+namespace {
 
 void swap(Oid source, int64_t max_lock_ms) {
     int64_t wait = 50;
@@ -198,7 +202,55 @@ void swap(Oid source, int64_t max_lock_ms) {
 
 } // namespace
 
+// From copy to the proof, each step a transaction; goes on wherever the work stands.
+void copy_and_prove(work &w, int64_t blocks_a_batch) {
+    while (w.phase == "copy") {
+        tune_for_building();
+        const bool more = copy_blocks(w, blocks_a_batch);
+        if (!more)
+            w.phase = "settle";
+        store_work(w, "copying");
+        pg::commit_and_restart();
+    }
+    if (w.phase == "settle") {
+        apply_changes(w);
+        w.phase = "index";
+        store_work(w, "building indexes");
+        pg::commit_and_restart();
+    }
+    while (w.phase == "index") {
+        tune_for_building();
+        if (!build_next_index(w))
+            w.phase = "catchup";
+        store_work(w, "building indexes");
+        pg::commit_and_restart();
+    }
+    if (w.phase == "catchup") {
+        catch_up(w);
+        {
+            const pg::as_owner owner(pg::owner_of(w.source));
+            pg::query("ANALYZE " + pg::qualified_name(w.staging));
+        }
+        pg::commit_and_restart();
+        const std::vector<std::string> different = compare_contents(w);
+        if (!different.empty())
+            pg::raise({.code = ERRCODE_DATA_CORRUPTED, .message = "the copy differs from " + pg::qualified_name(w.source),
+                       .detail = join(different, "\n"), .hint = "CALL dbopt.partition_convert_abort and start again. The table itself is unharmed."});
+        w.phase = "swap";
+        store_work(w, "the contents are equal; waiting to swap");
+        pg::commit_and_restart();
+    }
+}
+
+void refuse_if_busy(const pg::work_lock &lock, Oid table) {
+    if (!lock.held())
+        pg::raise({.code = ERRCODE_OBJECT_IN_USE, .message = "another session is converting or draining " + pg::qualified_name(table),
+                   .hint = "dbopt.partition_conversions shows how far it is."});
+}
+
 void convert(const convert_options &o) {
+    const pg::work_lock lock(work_kind, o.source);
+    refuse_if_busy(lock, o.source);
     std::optional<work> w = load_work(o.source);
     if (!w) {
         std::string losses;
@@ -223,47 +275,14 @@ void convert(const convert_options &o) {
     } else {
         pg::require_owner(o.source);
     }
-    while (w->phase == "copy") {
-        tune_for_building();
-        const bool more = copy_blocks(*w, batch_blocks);
-        if (!more)
-            w->phase = "settle";
-        store_work(*w, "copying");
-        pg::commit_and_restart();
-    }
-    if (w->phase == "settle") {
-        apply_changes(*w);
-        w->phase = "index";
-        store_work(*w, "building indexes");
-        pg::commit_and_restart();
-    }
-    while (w->phase == "index") {
-        tune_for_building();
-        if (!build_next_index(*w))
-            w->phase = "catchup";
-        store_work(*w, "building indexes");
-        pg::commit_and_restart();
-    }
-    if (w->phase == "catchup") {
-        catch_up(*w);
-        {
-            const pg::as_owner owner(pg::owner_of(w->source));
-            pg::query("ANALYZE " + pg::qualified_name(w->staging));
-        }
-        pg::commit_and_restart();
-        const std::vector<std::string> different = compare_contents(*w);
-        if (!different.empty())
-            pg::raise({.code = ERRCODE_DATA_CORRUPTED, .message = "the copy differs from " + pg::qualified_name(o.source),
-                       .detail = join(different, "\n"), .hint = "CALL dbopt.partition_convert_abort and start again. The table itself is unharmed."});
-        w->phase = "swap";
-        store_work(*w, "the contents are equal; waiting to swap");
-        pg::commit_and_restart();
-    }
+    copy_and_prove(*w, batch_blocks);
     if (w->phase == "swap")
         swap(o.source, o.max_lock_ms);
 }
 
 void convert_abort(Oid source) {
+    const pg::work_lock lock(work_kind, source);
+    refuse_if_busy(lock, source);
     const std::optional<work> w = load_work(source);
     if (!w)
         pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

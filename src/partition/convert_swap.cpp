@@ -22,7 +22,6 @@ struct swapper {
     void incoming_keys();
     void rename();
     void sequences();
-    void foreign_keys(const std::vector<std::pair<std::string, std::string>> &keys);
 };
 
 void swapper::collect() {
@@ -113,46 +112,48 @@ void swapper::sequences() {
     }
 }
 
-// Outgoing keys. The old table's key is valid and the contents are equal, so the rows need no second
-// check: each partition gets its key unchecked, is marked as checked, and the parent's takes it over.
-void swapper::foreign_keys(const std::vector<std::pair<std::string, std::string>> &keys) {
-    if (keys.empty())
-        return;
-    const pg::result leaves = pg::query("SELECT relid::text, relid::oid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf", {w.staging});
-    for (const auto &[name, definition] : keys) {
-        // On the old table it would go on guarding rows that nobody sees any more.
-        pg::query("ALTER TABLE " + old_qualified() + " DROP CONSTRAINT " + name);
-        for (const pg::row leaf : leaves)
-            pg::query("ALTER TABLE " + leaf.get<std::string>(0) + " ADD CONSTRAINT " + name + " " + definition + " NOT VALID");
-        {
-            const pg::as_owner power(extension_owner());
-            pg::execute("UPDATE pg_constraint SET convalidated = true WHERE contype = 'f' AND quote_ident(conname) = $1 AND conrelid IN "
-                        "(SELECT relid FROM pg_partition_tree($2::oid::regclass) WHERE isleaf)", {name, w.staging});
-        }
-        pg::query("ALTER TABLE " + final_name() + " ADD CONSTRAINT " + name + " " + definition);
-    }
+} // namespace
+
+std::vector<std::pair<std::string, std::string>> outgoing_keys(Oid table) {
+    std::vector<std::pair<std::string, std::string>> keys;
+    for (const pg::row r : pg::query("SELECT quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1 "
+                                     "AND contype = 'f' AND confrelid <> $1 AND convalidated", {table}))
+        keys.emplace_back(r.get<std::string>(0), r.get<std::string>(1));
+    return keys;
 }
 
-} // namespace
+// The old table's keys are valid and the contents are equal, so the rows need no second check. The
+// parent's key takes a partition's over when that is marked as checked.
+void add_trusted_keys(Oid under, const std::vector<std::pair<std::string, std::string>> &keys) {
+    for (const auto &[name, definition] : keys) {
+        for (const pg::row leaf : pg::query("SELECT relid::text FROM pg_partition_tree($1::oid::regclass) WHERE isleaf", {under}))
+            pg::query("ALTER TABLE " + leaf.get<std::string>(0) + " ADD CONSTRAINT " + name + " " + definition + " NOT VALID");
+        const pg::as_owner power(extension_owner());
+        pg::execute("UPDATE pg_constraint SET convalidated = true WHERE contype = 'f' AND quote_ident(conname) = $1 AND conrelid IN "
+                    "(SELECT relid FROM pg_partition_tree($2::oid::regclass) WHERE isleaf)", {name, under});
+    }
+}
 
 void swap_converted(work &w) {
     swapper s{w, pg::get_relation(w.source), pg::get_relation(w.staging), "", {}, {}};
     std::string note;
     s.old_name = free_name(s.old_table.schema_oid, s.old_table.name, "_old", note);
     apply_changes(w);
-    std::vector<std::pair<std::string, std::string>> keys;
     s.incoming_keys();
     {
         const pg::as_owner owner(s.old_table.owner);
         // Deparsed under the bare search_path, so that every name is qualified.
         s.collect();
-        for (const pg::row r : pg::query("SELECT quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1 "
-                                         "AND contype = 'f' AND confrelid <> $1 AND convalidated", {w.source}))
-            keys.emplace_back(r.get<std::string>(0), r.get<std::string>(1));
+        const std::vector<std::pair<std::string, std::string>> keys = outgoing_keys(w.source);
         remove_capture(w.source);
         s.rename();
         s.sequences();
-        s.foreign_keys(keys);
+        // On the old table they would go on guarding rows that nobody sees any more.
+        for (const auto &[name, definition] : keys)
+            pg::query("ALTER TABLE " + s.old_qualified() + " DROP CONSTRAINT " + name);
+        add_trusted_keys(w.staging, keys);
+        for (const auto &[name, definition] : keys)
+            pg::query("ALTER TABLE " + s.final_name() + " ADD CONSTRAINT " + name + " " + definition);
         for (const std::string &command : s.later)
             pg::query(command);
     }

@@ -107,3 +107,14 @@ DBOPT_FUNCTION(dbopt_partition_convert_abort) {
     room::convert_abort(args.get<Oid>(0));
     return args.nothing();
 }
+
+DBOPT_FUNCTION(dbopt_partition_drain_default) {
+    const Oid parent = args.get<Oid>(0);
+    const int32_t batch = args.get_or<int32_t>(1, 10000);
+    pg::require_toplevel_call(args, "partition_drain_default");
+    if (batch <= 0)
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE, .message = "batch must be positive, not " + std::to_string(batch),
+                   .hint = "It is the number of rows copied in one transaction."});
+    room::drain_default(parent, batch);
+    return args.nothing();
+}

@@ -182,3 +182,8 @@ CREATE PROCEDURE dbopt.partition_convert_abort(source regclass)
 LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_convert_abort';
 COMMENT ON PROCEDURE dbopt.partition_convert_abort(regclass) IS
     'gives a conversion up before its swap and removes what it made; the table is as it was';
+
+CREATE PROCEDURE dbopt.partition_drain_default(parent regclass, batch integer DEFAULT 10000)
+LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_drain_default';
+COMMENT ON PROCEDURE dbopt.partition_drain_default(regclass, integer) IS
+    'moves rows out of the default partition into the partitions they belong to; at every instant each row is visible once';

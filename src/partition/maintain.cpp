@@ -151,14 +151,15 @@ void describe_failure(task &t, const pg::error &e) {
                         "partition_manage(…, on_reference => 'cascade')";
 }
 
-void attempt(task &t) {
+void attempt(task &t, const maintain_options &o) {
     if (t.kind == task::create && default_has_rows(*t.set, t.range)) {
         t.finished = true;
         t.row.status = "queued";
         t.row.action = "drain";
-        t.row.detail = "the default partition holds rows of this range; CALL "
-                       "dbopt.partition_drain_default(" +
-                       pg::quote_literal(t.set->parent_name()) + ") moves them, or the next background round does";
+        t.row.detail = "the default partition holds rows of this range";
+        t.row.command = "CALL dbopt.partition_drain_default(" + pg::quote_literal(t.set->parent_name()) + ")";
+        if (o.retire)
+            queue_drain(t);
         return;
     }
     std::optional<pg::error> failure = pg::subtransaction([&] { carry_out(t); });
@@ -175,7 +176,8 @@ void attempt(task &t) {
 }
 
 // Every task once, then again those that only lacked a lock, with growing pauses between.
-void run(std::vector<task> &tasks, int64_t wait_ms) {
+void run(std::vector<task> &tasks, const maintain_options &o) {
+    const int64_t wait_ms = o.lock_wait_ms >= 0 ? o.lock_wait_ms : config.lock_wait_s * 1000;
     const int64_t deadline = pg::clock().us + wait_ms * 1000;
     int64_t pause = 100;
     for (;;) {
@@ -183,7 +185,7 @@ void run(std::vector<task> &tasks, int64_t wait_ms) {
         for (task &t : tasks) {
             if (t.finished)
                 continue;
-            std::optional<pg::error> failure = pg::subtransaction([&] { attempt(t); });
+            std::optional<pg::error> failure = pg::subtransaction([&] { attempt(t, o); });
             if (failure)
                 describe_failure(t, *failure);
             left |= !t.finished;
@@ -293,7 +295,7 @@ std::vector<outcome> maintain(const maintain_options &o) {
             plan_only(t, o);
     if (o.background)
         restrain(round.tasks);
-    run(round.tasks, o.lock_wait_ms >= 0 ? o.lock_wait_ms : config.lock_wait_s * 1000);
+    run(round.tasks, o);
     if (!o.dry_run && wanted(o, "drop"))
         finish_retirements(o, round.rows);
     std::vector<outcome> rows = std::move(round.rows);

@@ -17,6 +17,8 @@ struct task {
 std::vector<std::string> after_detach(const set_config &s, const std::string &name);
 // Queues DETACH CONCURRENTLY; false where that is not possible.
 bool detach_in_worker(task &t);
+// Gives t.row.command to a worker, once; without workers the row stays a request.
+void queue_drain(task &t);
 void finish_retirements(const maintain_options &o, std::vector<outcome> &rows);
 void note_outcomes(const open_set &s, const std::vector<outcome> &rows);
 

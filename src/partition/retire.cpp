@@ -48,6 +48,23 @@ bool detach_in_worker(task &t) {
     return true;
 }
 
+void queue_drain(task &t) {
+    const Oid source = t.set->table.default_partition.relation;
+    if (!pg::workers_available()) {
+        t.row.status = "skipped";
+        t.row.detail += "; the command moves them";
+        return;
+    }
+    if (pg::run_pending("partitions", source)) {
+        t.row.detail += "; a worker is at it";
+        return;
+    }
+    const pg::as_owner writer(extension_owner());
+    const int64_t run = pg::enqueue({.area = "partitions", .command = *t.row.command, .object = source,
+                                     .run_as = extension_owner()});
+    t.row.detail += "; run " + std::to_string(run) + " moves them";
+}
+
 namespace {
 
 struct retiring {

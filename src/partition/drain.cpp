@@ -1,0 +1,228 @@
+// Rows leave the default partition without ever being hidden: they are copied beside, into the
+// partitions they belong to and a new default, and one short transaction swaps the metadata.
+//
+// A row that an older snapshot saw in the default is seen by it in the copy as well, because the
+// swap waits until no snapshot is left that is older than the copy, and needs an empty log.
+#include "partition/conversion.hpp"
+#include "pg/pause.hpp"
+#include "pg/query.hpp"
+#include "pg/relation.hpp"
+#include "pg/transaction.hpp"
+#include <algorithm>
+
+namespace dbopt::partition {
+
+namespace {
+
+// Ranges without a partition that hold rows of the default, up to three steps ahead of now; what lies
+// further, and infinite times, stay where they are.
+std::vector<core::bounds> ranges_to_make(open_set &s) {
+    std::vector<pg::partition_entry> parts = s.table.partitions;
+    std::sort(parts.begin(), parts.end(), [](const auto &a, const auto &b) { return a.range < b.range; });
+    s.now = current_position(s);
+    const core::partition_rules rules = rules_of(s);
+    core::position end = s.now;
+    for (int i = 0; i <= s.config.premake; ++i)
+        end = s.calendar.next(end);
+    const std::string column = pg::quote_identifier(s.table.key_column);
+    const bool time = s.table.key_type == TIMESTAMPTZOID || s.table.key_type == TIMESTAMPOID || s.table.key_type == DATEOID;
+    const std::string name = pg::qualified_name(s.table.default_partition.relation);
+    std::vector<core::bounds> found;
+    core::position from = rules.cutoff ? s.calendar.floor(*rules.cutoff) : core::minus_infinity;
+    if (s.config.unit == core::key_unit::id) // ids past the highest partition are new ones, too
+        end = core::infinity;
+    while (found.size() < 1000) {
+        std::string where = time ? "isfinite(" + column + ")" : "true";
+        if (from != core::minus_infinity)
+            where += " AND " + column + " >= " + s.literal(from);
+        if (end != core::infinity)
+            where += " AND " + column + " < " + s.literal(end);
+        const pg::result least = pg::query("SELECT min(" + column + ") FROM ONLY " + name + " WHERE " + where);
+        if (least[0].null(0))
+            break;
+        const core::position p = pg::key_position(least[0].datum(0), s.table.key_type, s.config.unit);
+        core::bounds b{s.calendar.floor(p), s.calendar.next(p)};
+        for (const pg::partition_entry &e : parts) { // only the part that is free
+            if (e.range.upper <= p)
+                b.lower = std::max(b.lower, e.range.upper);
+            else if (e.range.lower > p)
+                b.upper = std::min(b.upper, e.range.lower);
+        }
+        found.push_back(b);
+        from = b.upper;
+    }
+    return found;
+}
+
+std::string inside(const open_set &s, const core::bounds &b) {
+    const std::string column = pg::quote_identifier(s.table.key_column);
+    std::string text;
+    if (b.lower != core::minus_infinity)
+        text += column + " >= " + s.literal(b.lower);
+    if (b.upper != core::infinity)
+        text += (text.empty() ? "" : " AND ") + column + " < " + s.literal(b.upper);
+    return text.empty() ? "true" : text;
+}
+
+// The default's constraint in the very form in which PostgreSQL writes it, so that it is recognised
+// as proved and ATTACH … DEFAULT reads no row.
+std::string outside_all(const open_set &s, std::vector<core::bounds> all) {
+    std::sort(all.begin(), all.end());
+    std::vector<std::string> parts;
+    for (const core::bounds &b : all)
+        parts.push_back("(" + inside(s, b) + ")");
+    return "NOT (" + pg::quote_identifier(s.table.key_column) + " IS NOT NULL AND (" + join(parts, " OR ") + "))";
+}
+
+void refuse_what_cannot_be(const open_set &s) {
+    const auto no = [&](std::string why, std::string hint) {
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                   .message = "the default partition of " + s.parent_name() + " cannot be drained", .detail = std::move(why),
+                   .hint = std::move(hint)});
+    };
+    if (s.table.key_column.empty())
+        no("The partition key is an expression.", "Detach the default partition, insert its rows again, and drop it.");
+    if (s.table.default_partition.kind != 'r')
+        no("It is not a plain table.", "Detach it and move its rows by hand.");
+    if (identity_columns(s.table.default_partition.relation, s.table.key_column).empty())
+        no("It has no primary key: changed rows could not be told apart.", "Add a primary key to the parent.");
+    if (const auto key = pg::scalar<std::string>("SELECT format('%s of %s', quote_ident(conname), conrelid::regclass) FROM pg_constraint "
+                                                 "WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {s.table.relation}))
+        no("Foreign key " + *key + " refers to the table, and PostgreSQL detaches no partition that is referred to.",
+           "Drop the foreign key, drain, and add it again.");
+}
+
+void prepare(open_set &s, const std::vector<core::bounds> &ranges) {
+    work w;
+    w.source = s.table.default_partition.relation;
+    w.kind = "drain";
+    w.phase = "copy";
+    w.parent = s.table.relation;
+    w.key_column = s.table.key_column;
+    w.step = s.config.step;
+    w.set = s.config;
+    {
+        const pg::as_owner owner(s.table.owner);
+        const work_names names(w.source, s.table.default_partition.schema);
+        pg::query("CREATE TABLE " + names.staging + " (LIKE " + s.parent_name() + " INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY) "
+                  "PARTITION BY " + *pg::scalar<std::string>("SELECT pg_get_partkeydef($1)", {s.table.relation}));
+        w.staging = *pg::scalar<Oid>("SELECT $1::regclass::oid", {names.staging});
+        std::vector<core::bounds> all = ranges;
+        for (const pg::partition_entry &e : s.table.partitions)
+            all.push_back(e.range);
+        const auto make = [&](const core::bounds *range) {
+            const recipe r = make_recipe(s, range);
+            for (const std::string &command : r.before_attach)
+                pg::query(command);
+            pg::query("ALTER TABLE " + r.name + " ADD CONSTRAINT _dbopt_bound CHECK (" +
+                      (range != nullptr ? pg::quote_identifier(s.table.key_column) + " IS NOT NULL AND " + inside(s, *range)
+                                        : outside_all(s, all)) + ")");
+            pg::query("ALTER TABLE " + names.staging + " ATTACH PARTITION " + r.name + " " +
+                      (range != nullptr ? s.bound_clause(*range) : "DEFAULT"));
+        };
+        for (const core::bounds &b : ranges)
+            make(&b);
+        make(nullptr);
+        install_capture(w);
+    }
+    store_work(w, "copying");
+}
+
+// Under ACCESS EXCLUSIVE on parent and default. False when changes came in meanwhile.
+bool swap_once(const work &w, open_set &s) {
+    const pg::as_owner owner(s.table.owner);
+    const std::string parent = s.parent_name(), old_default = pg::qualified_name(w.source);
+    pg::query("LOCK TABLE ONLY " + parent + " IN ACCESS EXCLUSIVE MODE");
+    pg::query("LOCK TABLE ONLY " + old_default + " IN ACCESS EXCLUSIVE MODE");
+    if (waiting_changes(w) > 0)
+        return false;
+    pg::partitioned_table staging = pg::read_partitions({w.staging}, {w.set.unit})[0];
+    const std::string staged = pg::qualified_name(w.staging), name = pg::get_relation(w.source).name;
+    remove_capture(w.source);
+    pg::query("ALTER TABLE " + parent + " DETACH PARTITION " + old_default);
+    const auto move = [&](const pg::partition_entry &e, const std::string &bound) {
+        const std::string leaf = pg::qualified_name(e.relation);
+        pg::query("ALTER TABLE " + staged + " DETACH PARTITION " + leaf);
+        add_trusted_keys(e.relation, outgoing_keys(w.parent));
+        pg::query("ALTER TABLE " + parent + " ATTACH PARTITION " + leaf + " " + bound);
+        pg::query("ALTER TABLE " + leaf + " DROP CONSTRAINT _dbopt_bound");
+    };
+    for (const pg::partition_entry &e : staging.partitions)
+        move(e, s.bound_clause(e.range));
+    move(staging.default_partition, "DEFAULT");
+    pg::query("DROP TABLE " + old_default);
+    pg::query("ALTER TABLE " + pg::qualified_name(staging.default_partition.relation) + " RENAME TO " + pg::quote_identifier(name));
+    pg::query("DROP TABLE " + staged);
+    return true;
+}
+
+struct opened { // a set and what it refers to, read anew in each transaction
+    std::vector<set_config> configs;
+    std::vector<pg::partitioned_table> tables;
+    std::optional<open_set> set;
+    explicit opened(Oid parent) : configs(load_sets(parent)) {
+        if (configs.empty())
+            pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = pg::qualified_name(parent) + " is not managed",
+                       .hint = "SELECT * FROM dbopt.partition_manage(…) puts it under management."});
+        tables = pg::read_partitions({parent}, {configs[0].unit});
+        set.emplace(configs[0], tables[0]);
+    }
+};
+
+template <class F> void insist(Oid parent, F &&f) {
+    const int64_t deadline = pg::clock().us + int64_t{config.lock_wait_s} * core::us_per_second;
+    for (int64_t pause = 50; !try_briefly(f); pause = std::min<int64_t>(pause * 2, 500)) {
+        pg::commit_and_restart();
+        if (pg::clock().us > deadline)
+            pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE,
+                       .message = "no lock on " + pg::qualified_name(parent) + " within dbopt.partition_lock_wait",
+                       .hint = "Another transaction holds it: see dbopt.blocking. Call again to go on."});
+        pg::pause(pause);
+    }
+    pg::commit_and_restart();
+}
+
+} // namespace
+
+void drain_default(Oid parent, int64_t batch_rows) {
+    pg::require_owner(parent);
+    const pg::work_lock lock(work_kind, parent);
+    refuse_if_busy(lock, parent);
+    Oid source = InvalidOid;
+    {
+        opened o(parent);
+        if (!o.tables[0].has_default)
+            return;
+        source = o.tables[0].default_partition.relation;
+        if (!load_work(source)) {
+            refuse_what_cannot_be(*o.set);
+            const std::vector<core::bounds> ranges = ranges_to_make(*o.set);
+            if (ranges.empty()) {
+                pg::notice("the default partition of " + pg::qualified_name(parent) + " holds no row that belongs to a partition");
+                return;
+            }
+            insist(parent, [&] {
+                opened again(parent);
+                prepare(*again.set, ranges);
+            });
+        }
+    }
+    work w = *load_work(source);
+    copy_and_prove(w, std::max<int64_t>(64, batch_rows / 50));
+    bool done = false;
+    while (!done) {
+        wait_for_older_snapshots();
+        insist(parent, [&] {
+            opened o(parent);
+            done = swap_once(w, *o.set);
+            if (done)
+                forget_work(source);
+        });
+        if (!done) {
+            catch_up(w);
+            pg::pause(50);
+        }
+    }
+}
+
+} // namespace dbopt::partition

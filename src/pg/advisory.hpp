@@ -1,0 +1,22 @@
+// A lock of the session for a piece of work that spans transactions, so that two sessions do not do
+// it at once. Ends with the scope, or with the session.
+#pragma once
+#include "pg/error.hpp"
+
+namespace dbopt::pg {
+
+class work_lock {
+  public:
+    // `kind` keeps the rooms' numbers apart. Look at held() before going on.
+    work_lock(uint32_t kind, Oid object);
+    ~work_lock();
+    work_lock(const work_lock &) = delete;
+    work_lock &operator=(const work_lock &) = delete;
+    bool held() const { return held_; }
+
+  private:
+    LOCKTAG tag_;
+    bool held_ = false;
+};
+
+} // namespace dbopt::pg
