@@ -239,18 +239,21 @@ bool copy_blocks(work &w, int64_t batch_blocks) {
     return true;
 }
 
-void wait_for_older_snapshots() {
+bool outlive_older_snapshots(int64_t milliseconds) {
     const auto mark = pg::scalar<std::string>("SELECT pg_current_xact_id()::xid::text");
     pg::commit_and_restart();
+    const int64_t deadline = pg::clock().us + milliseconds * 1000;
     for (;;) {
+        // A single statement that waits for our lock takes a new snapshot when it goes on.
         const bool older = pg::scalar<bool>(
             "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid() "
             "AND datid = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-            "AND backend_type IN ('client backend', 'parallel worker') AND age(backend_xmin) >= age($1::text::xid))", {*mark}).value_or(false);
+            "AND backend_type IN ('client backend', 'parallel worker') AND age(backend_xmin) >= age($1::text::xid) "
+            "AND NOT (xact_start = query_start AND pg_backend_pid() = ANY (pg_blocking_pids(pid))))", {*mark}).value_or(false);
         pg::commit_and_restart();
-        if (!older)
-            return;
-        pg::pause(50);
+        if (!older || pg::clock().us > deadline)
+            return !older;
+        pg::pause(5);
     }
 }
 

@@ -54,8 +54,8 @@ int64_t apply_changes(work &w);
 std::vector<std::string> compare_contents(const work &w);
 // One more batch of blocks; false when there is none left.
 bool copy_blocks(work &w, int64_t batch_blocks);
-// Waits until no transaction is left that could still see the state before the copy.
-void wait_for_older_snapshots();
+// Waits until no transaction is left whose snapshot is older than this call; false after that time.
+bool outlive_older_snapshots(int64_t milliseconds);
 
 // Tries f once in a subtransaction under dbopt.partition_lock_timeout. False: a lock was missing.
 bool try_briefly(const std::function<void()> &f, int64_t timeout_ms = 0);

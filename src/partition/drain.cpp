@@ -209,19 +209,33 @@ void drain_default(Oid parent, int64_t batch_rows) {
     }
     work w = *load_work(source);
     copy_and_prove(w, std::max<int64_t>(64, batch_rows / 50));
-    bool done = false;
-    while (!done) {
-        wait_for_older_snapshots();
-        insist(parent, [&] {
-            opened o(parent);
-            done = swap_once(w, *o.set);
-            if (done)
-                forget_work(source);
-        });
-        if (!done) {
-            catch_up(w);
-            pg::pause(50);
+    // Writers of the default wait while the last changes are applied and older snapshots end; if
+    // those live longer than the window, all go on and the next window is wider.
+    int64_t window = 50;
+    for (bool done = false; !done;) {
+        catch_up(w);
+        std::optional<pg::session_lock> writers;
+        if (try_briefly([&] { writers.emplace(source, ExclusiveLock); })) {
+            apply_changes(w);
+            store_work(w, "swapping");
+            pg::commit_and_restart();
+            const bool outlived = outlive_older_snapshots(window);
+            window = outlived ? window : std::min<int64_t>(window * 2, 1000);
+            for (int tries = 0; outlived && !done && tries < 4; ++tries) {
+                try_briefly([&] {
+                    opened o(parent);
+                    done = swap_once(w, *o.set);
+                    if (done)
+                        forget_work(source);
+                });
+                pg::commit_and_restart();
+                if (!done)
+                    pg::pause(10);
+            }
+            writers.reset();
         }
+        if (!done)
+            pg::pause(100);
     }
 }
 

@@ -12,4 +12,11 @@ work_lock::~work_lock() {
         quietly([&] { LockRelease(&tag_, ExclusiveLock, true); });
 }
 
+session_lock::session_lock(Oid relation, LOCKMODE mode) : id_{relation, MyDatabaseId}, mode_(mode) {
+    call([&] { LockRelationIdForSession(&id_, mode_); });
+}
+session_lock::~session_lock() {
+    quietly([&] { UnlockRelationIdForSession(&id_, mode_); });
+}
+
 } // namespace dbopt::pg

@@ -19,4 +19,18 @@ class work_lock {
     bool held_ = false;
 };
 
+// A lock on a relation that outlives COMMIT: writers (with ExclusiveLock) wait while several short
+// transactions of ours go by. Raises 55P03 when lock_timeout passes first.
+class session_lock {
+  public:
+    session_lock(Oid relation, LOCKMODE mode);
+    ~session_lock();
+    session_lock(const session_lock &) = delete;
+    session_lock &operator=(const session_lock &) = delete;
+
+  private:
+    LockRelId id_;
+    LOCKMODE mode_;
+};
+
 } // namespace dbopt::pg
