@@ -112,7 +112,7 @@ COMMENT ON FUNCTION dbopt._system_identifier() IS 'internal: identifier of this 
 REVOKE ALL ON FUNCTION dbopt._system_identifier() FROM PUBLIC;
 
 CREATE FUNCTION dbopt._is_copy() RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (SELECT FROM dbopt.identity i
                    WHERE (i.system, i.database) IS DISTINCT FROM
                          (dbopt._system_identifier(),
@@ -120,11 +120,227 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION dbopt._is_copy() IS
     'internal: true when the state in this database was copied from another one';
-REVOKE ALL ON FUNCTION dbopt._is_copy() FROM PUBLIC;
 
 CREATE PROCEDURE dbopt.wait(run_id bigint, timeout interval DEFAULT NULL)
 LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_wait';
 COMMENT ON PROCEDURE dbopt.wait(bigint, interval) IS
     'waits for a run without holding a lock or a snapshot; a failed run is an error with its SQLSTATE';
+
+-- ---- jobs ----
+
+CREATE FUNCTION dbopt.job_add(name text, schedule text, command text, timezone text DEFAULT NULL,
+    max_runtime interval DEFAULT NULL, retry_class text DEFAULT 'database',
+    window_start time DEFAULT NULL, window_end time DEFAULT NULL, overlap text DEFAULT 'skip',
+    missed text DEFAULT 'once', priority int DEFAULT 0, enabled boolean DEFAULT true) RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbopt_job_add';
+COMMENT ON FUNCTION dbopt.job_add(text, text, text, text, interval, text, time, time, text, text, int,
+    boolean) IS 'adds a job that runs as the caller, or changes the one of this name; returns its id';
+REVOKE ALL ON FUNCTION dbopt.job_add(text, text, text, text, interval, text, time, time, text, text, int,
+    boolean) FROM PUBLIC;
+
+CREATE FUNCTION dbopt.job_alter(name text, schedule text DEFAULT NULL, command text DEFAULT NULL,
+    timezone text DEFAULT NULL, max_runtime interval DEFAULT NULL, retry_class text DEFAULT NULL,
+    window_start time DEFAULT NULL, window_end time DEFAULT NULL, overlap text DEFAULT NULL,
+    missed text DEFAULT NULL, priority int DEFAULT NULL, enabled boolean DEFAULT NULL) RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbopt_job_alter';
+COMMENT ON FUNCTION dbopt.job_alter(text, text, text, text, interval, text, time, time, text, text, int,
+    boolean) IS 'changes the named arguments of a job; NULL leaves one as it is';
+REVOKE ALL ON FUNCTION dbopt.job_alter(text, text, text, text, interval, text, time, time, text, text,
+    int, boolean) FROM PUBLIC;
+
+CREATE FUNCTION dbopt.job_remove(name text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbopt_job_remove';
+COMMENT ON FUNCTION dbopt.job_remove(text) IS 'removes a job; its history stays, a running run ends';
+REVOKE ALL ON FUNCTION dbopt.job_remove(text) FROM PUBLIC;
+
+CREATE FUNCTION dbopt.job_run(name text) RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbopt_job_run';
+COMMENT ON FUNCTION dbopt.job_run(text) IS
+    'queues a run of the job beside its schedule, from COMMIT on; returns the run id';
+REVOKE ALL ON FUNCTION dbopt.job_run(text) FROM PUBLIC;
+
+CREATE FUNCTION dbopt.job_cancel(name text) RETURNS boolean
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbopt_job_cancel';
+COMMENT ON FUNCTION dbopt.job_cancel(text) IS
+    'cancels the runs of a job that are queued or running; false when there was none';
+REVOKE ALL ON FUNCTION dbopt.job_cancel(text) FROM PUBLIC;
+
+CREATE FUNCTION dbopt.job_reset(name text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbopt_job_reset';
+COMMENT ON FUNCTION dbopt.job_reset(text) IS 'closes the breaker of a job and forgets its retries';
+REVOKE ALL ON FUNCTION dbopt.job_reset(text) FROM PUBLIC;
+
+CREATE FUNCTION dbopt.is_retryable(sqlstate text) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbopt_is_retryable';
+COMMENT ON FUNCTION dbopt.is_retryable(text) IS
+    'whether a failure with this SQLSTATE is worth another attempt';
+
+CREATE FUNCTION dbopt.backoff(attempt int, retry_class text DEFAULT 'database') RETURNS interval
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'dbopt_backoff';
+COMMENT ON FUNCTION dbopt.backoff(int, text) IS
+    'longest pause after failed attempt number n; the real one is between half of it and all of it';
+
+-- ---- pauses and copies ----
+
+CREATE FUNCTION dbopt.pause(area text) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO dbopt.paused_area (area) VALUES (area) ON CONFLICT DO NOTHING;
+    SELECT dbopt._announce();
+$$;
+COMMENT ON FUNCTION dbopt.pause(text) IS
+    'pauses the background work of one room (partition, matview, maintenance, …) or all ''jobs''';
+REVOKE ALL ON FUNCTION dbopt.pause(text) FROM PUBLIC;
+
+CREATE FUNCTION dbopt.resume(area text) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM dbopt.paused_area p WHERE p.area = resume.area;
+    SELECT dbopt._announce();
+$$;
+COMMENT ON FUNCTION dbopt.resume(text) IS 'ends dbopt.pause()';
+REVOKE ALL ON FUNCTION dbopt.resume(text) FROM PUBLIC;
+
+CREATE FUNCTION dbopt.confirm_database() RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DELETE FROM dbopt.identity;
+    INSERT INTO dbopt.identity (system, database)
+        SELECT dbopt._system_identifier(), oid FROM pg_database WHERE datname = current_database();
+    SELECT dbopt._announce();
+$$;
+COMMENT ON FUNCTION dbopt.confirm_database() IS
+    'says that this copy of a database shall do the background work it was copied with';
+REVOKE ALL ON FUNCTION dbopt.confirm_database() FROM PUBLIC;
+
+-- ---- views: one's own jobs, all of them for pg_monitor ----
+
+CREATE VIEW dbopt.jobs AS
+SELECT c.job_id, c.name, c.schedule, c.command, c.owner, c.area, c.timezone, c.enabled,
+       CASE WHEN dbopt._is_copy() THEN 'paused (copied database)'
+            WHEN NOT c.enabled THEN 'disabled'
+            WHEN s.problem IS NOT NULL THEN 'invalid'
+            WHEN EXISTS (SELECT FROM dbopt.paused_area p WHERE p.area = c.area) THEN 'paused'
+            WHEN EXISTS (SELECT FROM dbopt.run r WHERE r.job_id = c.job_id AND r.status = 'running')
+                THEN 'running'
+            WHEN s.retry_at IS NOT NULL THEN 'retrying'
+            WHEN s.breaker = 'open' THEN 'breaker open'
+            WHEN s.next_run IS NULL AND s.last_run IS NOT NULL THEN 'finished'
+            ELSE 'scheduled' END AS state,
+       s.problem, s.next_run, s.retry_at AS next_retry, s.last_run, s.last_success,
+       s.consecutive_failures, s.breaker, s.breaker_until,
+       s.successes, s.failures, s.rejected, s.tripped, s.skipped, s.pending,
+       s.mean_seconds * 1000 AS mean_ms,
+       c.max_runtime, c.retry_class, c.window_start, c.window_end, c.overlap, c.missed, c.priority
+FROM dbopt.job_config c LEFT JOIN dbopt.job_state s USING (job_id)
+WHERE pg_catalog.pg_has_role(c.owner::oid, 'USAGE') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
+COMMENT ON VIEW dbopt.jobs IS 'jobs with their state, next run, breaker and counters';
+
+CREATE VIEW dbopt.job_runs AS
+SELECT r.run_id, c.name AS job, r.area, r.command, r.run_as, r.object::regclass AS object, r.status,
+       r.attempt, r.scheduled_at, r.started_at, r.finished_at,
+       1000 * EXTRACT(epoch FROM r.finished_at - r.started_at)::float8 AS duration_ms,
+       r.rows, r.tag, r.sqlstate, r.message, r.detail, r.hint
+FROM dbopt.run r LEFT JOIN dbopt.job_config c USING (job_id)
+WHERE pg_catalog.pg_has_role(r.run_as::oid, 'USAGE') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
+COMMENT ON VIEW dbopt.job_runs IS 'runs: queued, running and history, bounded by rows and age';
+GRANT SELECT ON dbopt.jobs, dbopt.job_runs TO PUBLIC;
+GRANT SELECT ON dbopt.job_config, dbopt.job_state, dbopt.run, dbopt.paused_area, dbopt.identity
+    TO pg_monitor;
+
+-- ---- status ----
+
+CREATE FUNCTION dbopt._scheduler_status(OUT component text, OUT state text, OUT detail text)
+RETURNS SETOF record LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbopt_scheduler_status';
+COMMENT ON FUNCTION dbopt._scheduler_status() IS 'internal: the workers'' rows of dbopt.status()';
+REVOKE ALL ON FUNCTION dbopt._scheduler_status() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION dbopt._scheduler_status() TO pg_monitor;
+
+-- ---- default jobs ----
+
+CREATE FUNCTION dbopt._job_add(name text, schedule text, command text, area text) RETURNS bigint
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'dbopt_job_add_default';
+COMMENT ON FUNCTION dbopt._job_add(text, text, text, text) IS
+    'internal: a job of a room; dbopt.pause() of the room holds it';
+REVOKE ALL ON FUNCTION dbopt._job_add(text, text, text, text) FROM PUBLIC;
+
+CREATE VIEW dbopt._default_jobs AS
+SELECT * FROM (VALUES
+    ('refresh_matviews',  '0 * * * *',   'SELECT * FROM dbopt.matview_refresh_all()',
+     'matview', 'matview_refresh_all'),
+    ('create_partitions', '0 1 * * *',
+     'SELECT * FROM dbopt.partition_maintain(actions => ''{create}'')', 'partition', 'partition_maintain'),
+    ('drop_partitions',   '0 3 * * 0',
+     'SELECT * FROM dbopt.partition_maintain(actions => ''{drop,detach,archive,finalize}'')',
+     'partition', 'partition_maintain'),
+    ('vacuum_analyze',    '0 4 * * 0',
+     'CALL dbopt.maintenance_run(actions => ''{vacuum,analyze}'')', 'maintenance', 'maintenance_run'),
+    ('reindex',           '0 5 1 * *',
+     'CALL dbopt.maintenance_run(actions => ''{reindex,cleanup}'')', 'maintenance', 'maintenance_run'),
+    ('update_statistics', '0 2 * * *',
+     'CALL dbopt.maintenance_run(actions => ''{analyze}'')', 'maintenance', 'maintenance_run'),
+    ('health_check',      '*/5 * * * *', 'SELECT * FROM dbopt.health(''warning'')', 'monitor', 'health'),
+    ('long_query_check',  '* * * * *',   'SELECT * FROM dbopt.long_running_queries', 'monitor', NULL),
+    ('collect_bloat',     '30 1 * * *',  'SELECT * FROM dbopt.bloat_collect()', 'bloat', 'bloat_collect'),
+    ('snapshot',          '*/5 * * * *', 'SELECT dbopt.snapshot()', 'monitor', 'snapshot')
+) v(job, schedule, command, area, needs);
+COMMENT ON VIEW dbopt._default_jobs IS 'internal: the jobs that schedule_defaults() registers';
+
+CREATE FUNCTION dbopt.schedule_defaults(engine text DEFAULT 'builtin', OUT job text, OUT schedule text,
+    OUT command text, OUT next_run timestamptz, OUT status text, OUT detail text)
+RETURNS SETOF record LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    d record;
+    old record;
+    cron_database text := current_setting('cron.database_name', true);
+    here boolean := EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_cron');
+BEGIN
+    IF engine IS NULL OR engine NOT IN ('builtin', 'pg_cron') THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('unknown engine "%s"', engine),
+            HINT = 'Use ''builtin'' (dbopt''s own workers) or ''pg_cron''.';
+    END IF;
+    FOR d IN SELECT * FROM dbopt._default_jobs LOOP
+        job := d.job; schedule := d.schedule; command := d.command;
+        next_run := NULL; status := 'done'; detail := NULL;
+        BEGIN
+            IF d.needs IS NOT NULL AND NOT EXISTS (SELECT FROM pg_proc WHERE proname = d.needs
+                    AND pronamespace = 'dbopt'::regnamespace) THEN
+                status := 'skipped';
+                detail := format('this installation has no dbopt.%s()', d.needs);
+            ELSIF engine = 'builtin' THEN
+                SELECT j.name, j.schedule AS at, j.command AS what INTO old
+                FROM dbopt.jobs j WHERE j.name = d.job;
+                IF FOUND THEN
+                    status := 'skipped';
+                    schedule := old.at; command := old.what;
+                    detail := 'exists; job_alter() changes it';
+                ELSE
+                    PERFORM dbopt._job_add(d.job, d.schedule, d.command, d.area);
+                END IF;
+                SELECT j.next_run INTO next_run FROM dbopt.jobs j WHERE j.name = d.job;
+                IF current_setting('shared_preload_libraries') !~ '\mdbopt\M' THEN
+                    detail := concat_ws('; ', detail, 'runs once dbopt is in shared_preload_libraries');
+                END IF;
+            ELSIF here THEN
+                EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING 'dbopt_' || d.job, d.schedule, d.command;
+                detail := 'registered with pg_cron as dbopt_' || d.job || '; its times are those of '
+                    || coalesce('cron.timezone ' || current_setting('cron.timezone', true), 'GMT');
+            ELSIF cron_database IS NOT NULL THEN
+                command := format('SELECT cron.schedule_in_database(%L, %L, %L, %L)',
+                    'dbopt_' || d.job, d.schedule, d.command, current_database());
+                status := 'planned';
+                detail := format('pg_cron lives in database "%s": run the command there', cron_database);
+            ELSE
+                status := 'failed';
+                detail := 'pg_cron is not loaded: add it to shared_preload_libraries, restart, '
+                    'CREATE EXTENSION pg_cron; or use engine ''builtin''';
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            status := 'failed';
+            detail := SQLSTATE || ': ' || SQLERRM;
+        END;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION dbopt.schedule_defaults(text) IS
+    'registers the default jobs with the built-in scheduler or with pg_cron; existing ones stay';
+REVOKE ALL ON FUNCTION dbopt.schedule_defaults(text) FROM PUBLIC;
 
 SELECT dbopt._announce();

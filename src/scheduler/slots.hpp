@@ -47,6 +47,8 @@ struct running {
 };
 std::vector<running> runs_in_slots();
 bool start_slot_worker(int slot);    // false: max_worker_processes is exhausted
+// Asks a run of this database to end; false when it has no slot. From any session.
+bool cancel_run(int64_t run_id);
 // Slots whose process never came, or is gone without a word, become finished and unreported.
 void bury_the_dead(TimestampTz now);
 
