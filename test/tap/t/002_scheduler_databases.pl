@@ -147,7 +147,9 @@ $node->reload;
 comes('postgres', "SELECT successes > $stopped FROM dbopt.jobs WHERE name = 'good'", 'on again: they run');
 
 # ---- max_worker_processes exhausted ----
-$node->append_conf('postgresql.conf', "max_worker_processes = 4\ndbopt.max_workers = 10\nmax_parallel_workers = 0");
+# The server's own launcher, ours, the database worker and the rooms worker leave two for jobs.
+sql('postgres', 'DROP DATABASE three');
+$node->append_conf('postgresql.conf', "max_worker_processes = 6\ndbopt.max_workers = 10\nmax_parallel_workers = 0");
 $node->restart;
 serves('postgres', 'few worker processes: the database worker is up');
 sql('postgres', q{SELECT dbopt.job_add('l' || i, '1 second', 'SELECT pg_sleep(3)') FROM generate_series(1, 6) i});
