@@ -131,7 +131,7 @@ core::search_result search(whatif::engine &engine, universe &all, const workload
         by_engine[all[i].engine_id] = i;
     core::search_limits limits;
     if (o.budget_bytes)
-        limits.budget = static_cast<double>(*o.budget_bytes);
+        limits.budget = static_cast<double>(*o.budget_bytes) * 0.98; // sizes are estimates
     if (o.max_indexes)
         limits.most = *o.max_indexes;
     limits.deadline = started + o.time_limit_s * 0.95;
@@ -167,13 +167,16 @@ std::vector<suggestion> suggest(const suggest_options &o) {
     whatif::engine engine;
     universe all(engine, o);
     const workload w = read(engine, all, o);
+    const double parsed = seconds();
     all.finish();
+    const double priced = seconds();
     core::index_search *searched = nullptr;
     std::unique_ptr<core::index_search> owner;
     const core::search_result found = search(engine, all, w, o, started, &searched, owner);
     pg::debug("index search: " + std::to_string(all.size()) + " candidates, " +
               std::to_string(engine.plans_made()) + " plans, " + std::to_string(found.evaluations) +
-              " evaluations, " + number((seconds() - started) * 1000) + " ms");
+              " evaluations, " + number((seconds() - started) * 1000) + " ms (reading " + number((parsed - started) * 1000) +
+              ", pricing " + number((priced - parsed) * 1000) + ")");
     if (!found.complete)
         pg::notice("the time limit was reached before the search was finished",
                    "The result is the best set found so far.", "Raise time_limit.");

@@ -4,7 +4,7 @@
 # the difference of the two counts, over the difference in transactions, is free of start-up costs.
 # usage: capture_overhead.sh [short] [long]       needs valgrind and the server's pgbench
 set -euo pipefail
-short=${1:-300}; long=${2:-2300}
+short=${1:-1000}; long=${2:-5000}
 bin=${PGBIN:-$(${PG_CONFIG:-pg_config} --bindir)}
 work=$(mktemp -d /tmp/capture_overhead.XXXXXX); port=${BENCH_PORT:-5999}
 me=$(id -un); run() { "$@"; }
