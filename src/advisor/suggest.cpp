@@ -131,7 +131,7 @@ core::search_result search(whatif::engine &engine, universe &all, const workload
         by_engine[all[i].engine_id] = i;
     core::search_limits limits;
     if (o.budget_bytes)
-        limits.budget = static_cast<double>(*o.budget_bytes) * 0.98; // sizes are estimates
+        limits.budget = static_cast<double>(*o.budget_bytes) * 0.99; // sizes are estimates
     if (o.max_indexes)
         limits.most = *o.max_indexes;
     limits.deadline = started + o.time_limit_s * 0.95;

@@ -31,10 +31,10 @@ universe::relation_facts &universe::facts(Oid relation) {
 void universe::load_existing(Oid relation, relation_facts *out) {
     for (const pg::row &r : pg::query(
              "SELECT i.indkey::int2[]::int8[], i.indoption::int2[]::int8[], i.indnkeyatts::int8,"
-             " i.indisvalid AND i.indpred IS NULL AND c.relam = 403 AS plain,"
+             " i.indisvalid AND i.indpred IS NULL AS plain,"
              " ARRAY(SELECT CASE WHEN o.opcdefault THEN 0 ELSE o.oid END::int8"
              "   FROM unnest(i.indclass::oid[]) WITH ORDINALITY AS u(class, n)"
-             "   JOIN pg_catalog.pg_opclass AS o ON o.oid = u.class ORDER BY u.n)"
+             "   JOIN pg_catalog.pg_opclass AS o ON o.oid = u.class ORDER BY u.n), c.relam"
              " FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid"
              " WHERE i.indrelid = $1 AND i.indislive",
              {relation})) {
@@ -43,6 +43,7 @@ void universe::load_existing(Oid relation, relation_facts *out) {
         const auto classes = r.get<std::vector<int64_t>>(4);
         existing e;
         e.plain = r.get<bool>(3);
+        e.method = r.get<Oid>(5) == BTREE_AM_OID ? 0 : r.get<Oid>(5);
         for (int64_t i = 0; i < r.get<int64_t>(2); ++i) {
             // An expression matches no candidate by number.
             const int column = columns[i] != 0 ? static_cast<int>(columns[i]) : 1 << 20;
@@ -102,10 +103,10 @@ core::relation_usage universe::translate(const whatif::relation_use &use, relati
 }
 
 bool universe::exists_already(const relation_facts &f, const core::index_candidate &c) const {
-    if (!c.includes.empty())
+    if (!c.includes.empty() || c.predicate >= 0)
         return false;
     for (const existing &e : f.indexes)
-        if (e.plain && core::covered_by(c.keys, e.keys))
+        if (e.plain && e.method == c.method && core::covered_by(c.keys, e.keys))
             return true;
     return false;
 }
@@ -141,7 +142,11 @@ void universe::add_query(int query, const std::vector<whatif::relation_use> &use
         limits.width = options_.max_width;
         limits.per_relation = uses.size() > 6 ? 60 : uses.size() > 3 ? 100 : 160;
         limits.sortable = [&](int column) { return sortable(use.relation, f, column); };
-        core::propose_btrees(u, limits, &found);
+        if (allowed("btree")) {
+            core::propose_btrees(u, limits, &found);
+            propose_partial(use, u, f, &found);
+        }
+        propose_others(use, u, f, &found);
     }
     for (const core::index_candidate &c : found) {
         if (exists_already(relations_[c.relation], c))
@@ -150,6 +155,72 @@ void universe::add_query(int query, const std::vector<whatif::relation_use> &use
         if (fresh)
             entries_.push_back({.shape = c, .spec = {}, .size = {}});
         own_[query].push_back(it->second);
+    }
+}
+
+bool universe::allowed(const char *method) const {
+    return std::find(options_.methods.begin(), options_.methods.end(), method) != options_.methods.end();
+}
+
+// Inverted indexes for containment, full text and letters anywhere; block ranges for big tables that
+// lie in the order of a column that is asked for by range.
+void universe::propose_others(const whatif::relation_use &use, const core::relation_usage &u,
+                              relation_facts &f, std::set<core::index_candidate> *out) {
+    size_t translated = 0;
+    for (const whatif::column_use &c : use.uses) {
+        if (c.kind == whatif::use_kind::gin) {
+            if (!allowed("gin"))
+                continue;
+            core::index_candidate gin{.relation = use.relation, .method = GIN_AM_OID, .keys = {}, .includes = {}};
+            const int column = c.column != 0 ? c.column : expression_number(f, c.expression);
+            gin.keys.push_back({column, false, false,
+                                pg::is_default_class(c.opclass) ? Oid{InvalidOid} : c.opclass});
+            leads_.back().try_emplace({use.relation, column}, "containment or search");
+            out->insert(std::move(gin));
+            continue;
+        }
+        const core::usage &t = u.uses[translated++];
+        if (!allowed("brin") || t.what != core::usage::range || t.column <= 0 || f.pages < 1000 ||
+            std::abs(sizes_.statistics(use.relation, static_cast<AttrNumber>(t.column)).correlation) < 0.9 ||
+            !pg::has_class(use.relation, static_cast<AttrNumber>(t.column), BRIN_AM_OID))
+            continue;
+        core::index_candidate brin{.relation = use.relation, .method = BRIN_AM_OID, .keys = {}, .includes = {}};
+        brin.keys.push_back({t.column, false, false, 0});
+        out->insert(std::move(brin));
+    }
+}
+
+// A condition with a constant that only a small part of the rows meets, and that is about one of few
+// values (a state, a flag, a NULL), can stand in the index's WHERE instead of in its key.
+void universe::propose_partial(const whatif::relation_use &use, const core::relation_usage &u,
+                               relation_facts &f, std::set<core::index_candidate> *out) {
+    for (Node *condition : use.conditions) {
+        const pg::condition_shape shape = pg::describe_condition(condition);
+        if (shape.column == 0 || (shape.compares && sizes_.statistics(use.relation, shape.column).distinct > 50))
+            continue;
+        List *list = pg::make_list(condition, engine_.context());
+        if (sizes_.fraction(use.relation, list) > 0.3)
+            continue;
+        size_t number = 0;
+        while (number < f.predicates.size() && !pg::same_expression(f.predicates[number], condition))
+            ++number;
+        if (number == f.predicates.size())
+            f.predicates.push_back(condition);
+        core::relation_usage rest = u;
+        rest.index_only = false;
+        std::erase_if(rest.uses, [&](const core::usage &x) { return x.column == shape.column; });
+        std::set<core::index_candidate> found;
+        core::candidate_limits limits;
+        limits.width = std::min(2, options_.max_width);
+        limits.per_relation = 12;
+        limits.sortable = [&](int column) { return sortable(use.relation, f, column); };
+        core::propose_btrees(rest, limits, &found);
+        if (found.empty() && sortable(use.relation, f, shape.column))
+            found.insert({.relation = use.relation, .keys = {{shape.column, false, false, 0}}, .includes = {}});
+        for (core::index_candidate c : found) {
+            c.predicate = static_cast<int>(number);
+            out->insert(std::move(c));
+        }
     }
 }
 
@@ -170,6 +241,10 @@ whatif::index_spec universe::specify(const core::index_candidate &c) const {
     }
     for (const int column : c.includes)
         spec.includes.push_back(static_cast<AttrNumber>(column));
+    if (c.method != 0)
+        spec.method = c.method;
+    if (c.predicate >= 0)
+        spec.predicate = pg::make_list(f.predicates[c.predicate], engine_.context());
     return spec;
 }
 
@@ -220,7 +295,7 @@ std::string universe::free_name(int index) {
     std::string base = pg::get_relation(c.relation).name;
     for (const core::index_key &k : c.keys)
         base += "_" + (k.column > 0 ? pg::column_name(c.relation, static_cast<AttrNumber>(k.column))
-                                    : std::string("expr"));
+                                    : pg::expression_label(relations_.at(c.relation).expressions[-1 - k.column]));
     for (int n = 0;; ++n) {
         const std::string tail = n == 0 ? "_idx" : "_idx" + std::to_string(n);
         std::string name = pg::clip_identifier(base, 63 - tail.size()) + tail;
@@ -255,6 +330,9 @@ std::string universe::ddl(int index) {
         includes += (includes.empty() ? "" : ", ") + pg::quote_identifier(pg::column_name(e.spec.relation, c));
     if (!includes.empty())
         text += " INCLUDE (" + includes + ")";
+    if (e.shape.predicate >= 0)
+        text += " WHERE " + pg::expression_text(e.spec.relation,
+                                                relations_.at(e.spec.relation).predicates[e.shape.predicate]);
     return text;
 }
 

@@ -39,17 +39,24 @@ class universe {
   private:
     struct existing {
         std::vector<core::index_key> keys;
-        bool plain = false; // valid b-tree, no predicate
+        bool plain = false; // valid, no predicate
+        unsigned method = 0;
     };
     struct relation_facts {
         bool eligible = false;
         double pages = 0, tuples = 0;
         std::vector<existing> indexes;
         std::vector<Node *> expressions; // column -1 - n of a candidate
+        std::vector<Node *> predicates;  // by number
         std::map<int, bool> sortable;
     };
     relation_facts &facts(Oid relation);
     void load_existing(Oid relation, relation_facts *out);
+    void propose_others(const pg::whatif::relation_use &use, const core::relation_usage &u,
+                        relation_facts &f, std::set<core::index_candidate> *out);
+    void propose_partial(const pg::whatif::relation_use &use, const core::relation_usage &u,
+                         relation_facts &f, std::set<core::index_candidate> *out);
+    bool allowed(const char *method) const;
     int expression_number(relation_facts &f, Node *expression);
     bool sortable(Oid relation, relation_facts &f, int column);
     bool exists_already(const relation_facts &f, const core::index_candidate &c) const;

@@ -3,13 +3,28 @@
 #include "pg/value.hpp"
 
 struct Node;
+struct List;
 
 namespace dbopt::pg {
 
 std::string column_name(Oid relation, AttrNumber column); // unquoted
-bool has_btree_class(Oid relation, AttrNumber column);
+bool has_class(Oid relation, AttrNumber column, Oid method); // a default operator class
+bool is_default_class(Oid opclass);
+inline bool has_btree_class(Oid relation, AttrNumber column) {
+    return has_class(relation, column, BTREE_AM_OID);
+}
+// A restriction that an index's WHERE could hold: column = constant, a flag, IS [NOT] NULL, without
+// parameters. column 0: it is none of these.
+struct condition_shape {
+    AttrNumber column = 0;
+    bool compares = false; // with a constant
+};
+condition_shape describe_condition(Node *condition);
+List *make_list(Node *one, MemoryContext home);
 // The expression (over varno 1) as it must stand in CREATE INDEX, with its parentheses.
 std::string index_expression(Oid relation, Node *expression);
+// A word for an index's name: the outermost function's name, or "expr".
+std::string expression_label(Node *expression);
 std::string expression_text(Oid relation, Node *expression);
 bool same_expression(const Node *a, const Node *b);
 // At most `bytes` bytes, cut between characters of the database's encoding.

@@ -46,6 +46,7 @@ class size_model {
     double distinct_keys(Oid relation, sample &s, const std::vector<const column *> &keys,
                          const std::vector<AttrNumber> &numbers);
     index_shape btree(const definition &d, double tuples);
+    index_shape gin(const definition &d, double tuples);
 
     MemoryContext keep_;
     std::map<Oid, sample> samples_;

@@ -7,6 +7,7 @@
 extern "C" {
 #include "catalog/pg_collation.h"
 #include "catalog/pg_opclass.h"
+#include "utils/catcache.h"
 #include "utils/fmgroids.h"
 }
 
@@ -92,9 +93,26 @@ Oid opclass_by_name(const char *name, Oid method) {
                            CStringGetDatum(name), ObjectIdGetDatum(PG_CATALOG_NAMESPACE));
 }
 
+Oid trigram_class() {
+    CatCList *classes = SearchSysCacheList1(CLAAMNAMENSP, ObjectIdGetDatum(GIN_AM_OID));
+    Oid found = InvalidOid;
+    for (int i = 0; i < classes->n_members; ++i) {
+        const auto *c = reinterpret_cast<Form_pg_opclass>(GETSTRUCT(&classes->members[i]->tuple));
+        if (strcmp(NameStr(c->opcname), "gin_trgm_ops") == 0)
+            found = c->oid;
+    }
+    ReleaseSysCacheList(classes);
+    return found;
+}
+
 // LIKE and ~ with a fixed prefix become a range; which class serves depends on the collation.
 bool pattern_use(const collector &c, Oid op, Node *pattern, Oid collation, raw_use *use) {
     const char *name = get_opname(op);
+    if (name != nullptr && (strcmp(name, "~~*") == 0 || strcmp(name, "~*") == 0)) {
+        use->kind = use_kind::gin;
+        use->opclass = trigram_class();
+        return OidIsValid(use->opclass);
+    }
     if (name == nullptr || (strcmp(name, "~~") != 0 && strcmp(name, "~") != 0))
         return false;
     if (!IsA(pattern, Const) || reinterpret_cast<Const *>(pattern)->constisnull ||
@@ -103,8 +121,11 @@ bool pattern_use(const collector &c, Oid op, Node *pattern, Oid collation, raw_u
     (void)c;
     const char *fixed = text_to_cstring(DatumGetTextPP(reinterpret_cast<Const *>(pattern)->constvalue));
     const bool like = name[1] == '~';
-    if (like ? (fixed[0] == '%' || fixed[0] == '_') : (fixed[0] != '^' || !isalnum(fixed[1])))
-        return false;
+    if (like ? (fixed[0] == '%' || fixed[0] == '_') : (fixed[0] != '^' || !isalnum(fixed[1]))) {
+        use->kind = use_kind::gin; // letters anywhere: trigrams, if that extension is there
+        use->opclass = trigram_class();
+        return OidIsValid(use->opclass);
+    }
     use->kind = use_kind::prefix;
     if (!sorts_as_c(collation))
         use->opclass = opclass_by_name("text_pattern_ops", BTREE_AM_OID);
