@@ -142,11 +142,11 @@ copy_tree() {
 }
 build_dbopt() {
     [ -n "${TREE:-}" ] && [ -d "$TREE" ] || copy_tree
-    # The headers by their real path, so that ccache knows them from other builds on this machine.
-    local vars=(PG_CONFIG="$PG_CONFIG"
-                SERVER_INCLUDE="$(/usr/lib/postgresql/$PG_VERSION/bin/pg_config --includedir-server)")
-    make -s -C "$TREE" -j"$(nproc)" "${vars[@]}" >"$WORK/build.log" 2>&1 &&
-        make -s -C "$TREE" install "${vars[@]}" >>"$WORK/build.log" 2>&1 ||
+    # Compiled with the original installation's paths, so that ccache knows them from other builds on
+    # this machine; installed into the copy.
+    make -s -C "$TREE" -j"$(nproc)" PG_CONFIG=/usr/lib/postgresql/$PG_VERSION/bin/pg_config \
+        >"$WORK/build.log" 2>&1 &&
+        make -s -C "$TREE" install PG_CONFIG="$PG_CONFIG" >>"$WORK/build.log" 2>&1 ||
         { tail -40 "$WORK/build.log" >&2; die "the build failed"; }
 }
 
