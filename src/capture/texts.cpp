@@ -1,4 +1,5 @@
 #include "capture/texts.hpp"
+#include "pg/version.hpp"
 #include "pg/file_store.hpp"
 #include <cstring>
 
@@ -144,7 +145,7 @@ std::string serialized() {
     saved_header head{};
     memcpy(head.magic, magic, sizeof magic);
     head.slot_bytes = sizeof(slot);
-    head.server = PG_VERSION_NUM / 100;
+    head.server = pg::server_version / 100;
     head.since = h->since.load();
     std::string out(reinterpret_cast<const char *>(&head), sizeof head);
     for (uint32_t i = 0; i < h->slots; ++i) {
@@ -171,7 +172,7 @@ void restore(const std::string &saved) {
         return;
     memcpy(&head, saved.data(), sizeof head);
     if (memcmp(head.magic, magic, sizeof magic) != 0 || head.slot_bytes != sizeof(slot) ||
-        head.server != PG_VERSION_NUM / 100)
+        head.server != pg::server_version / 100)
         return;
     header *h = shared();
     h->since.store(head.since);
