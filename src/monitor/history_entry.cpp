@@ -1,6 +1,7 @@
 // SQL entry points of alerts, snapshots, windows, baselines and forecasts.
 #include "core/forecast.hpp"
 #include "monitor/history.hpp"
+#include "monitor/report.hpp"
 #include "pg/entry.hpp"
 
 using namespace dbopt;
@@ -139,3 +140,21 @@ DBOPT_FUNCTION(dbopt_forecast) {
     return args.record({fit->per_second * 86400, days(e.seconds), days(e.seconds_low), days(e.seconds_high),
                         static_cast<int64_t>(fit->points)});
 }
+
+DBOPT_FUNCTION(dbopt_metrics) {
+    pg::rows out(args);
+    for (const core::metric_family &f : monitor::read_metrics())
+        for (const core::metric_sample &s : f.samples) {
+            std::vector<std::string> pairs; // key, value, key, value: jsonb_object takes them so
+            for (const auto &[name, value] : s.labels) {
+                pairs.push_back(name);
+                pairs.push_back(value);
+            }
+            out.add(f.name, pairs, s.value, f.type, f.help);
+        }
+    return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_prometheus) { return args.result(core::render_exposition(monitor::read_metrics())); }
+
+DBOPT_FUNCTION(dbopt_report) { return args.result(monitor::make_report(args.get<pg::interval>(0))); }

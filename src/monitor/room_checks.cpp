@@ -113,7 +113,7 @@ LATERAL (VALUES
 
 constexpr probe probes[] = {
     {"dbopt", tier::normal, true, nullptr, own_sql, nullptr, own_checks},
-    {"pools", tier::normal, true, nullptr, pool_sql, nullptr, pool_checks},
+    {"pools", tier::fast, true, nullptr, pool_sql, nullptr, pool_checks},
     {"jobs", tier::normal, false, "dbopt.jobs", job_sql, nullptr, job_checks},
     {"queue", tier::normal, false, "dbopt.run", queue_sql, nullptr, queue_checks},
     {"workload", tier::normal, true, "dbopt.workload", workload_sql, nullptr, workload_checks},

@@ -147,6 +147,7 @@ core::pool_profile profile(const std::string &environment) {
 void background() {
     pg::transaction t;
     pg::set_local("search_path", "pg_catalog, pg_temp");
+    pg::set_local("lock_timeout", "200ms");
     poll();
     pg::execute("DELETE FROM dbopt.pool_sample WHERE at < pg_catalog.clock_timestamp() - interval '1 hour'");
     t.commit();

@@ -56,8 +56,9 @@ my $busy = $node->safe_psql('postgres', 'SELECT busy_servers FROM dbopt.pool_adv
 ok(abs($busy - 3) <= 0.3, "busy servers within 10 %: $busy of 3");
 is($node->safe_psql('postgres', 'SELECT suggested_size > 3 FROM dbopt.pool_advice'), 't', 'a larger pool is suggested');
 $node->safe_psql('postgres', "SELECT dbopt.alert_set('pool_used_pct', for_time => '0')");
-$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM dbopt.alert_event WHERE rule = 'pool_used_pct'")
-    or $node->safe_psql('postgres', 'SELECT dbopt.alert_check()');
+# The worker's own round may be under way: then this one is skipped, and its result is the same.
+$node->poll_query_until('postgres', "SELECT (SELECT count(*) FROM dbopt.alert_check('fast')) >= 0
+    AND EXISTS (SELECT FROM dbopt.alert_event WHERE rule = 'pool_used_pct')") or die 'no alert';
 is($node->safe_psql('postgres', "SELECT DISTINCT to_level FROM dbopt.alert_event WHERE rule = 'pool_used_pct' AND from_level = 'ok'"),
     'critical', 'the alert is raised');
 $bench->finish;
