@@ -1,7 +1,8 @@
 // SQL entry points of the matview room.
-#include "matview/matview.hpp"
+#include "matview/incremental.hpp"
 #include "pg/entry.hpp"
 #include "pg/partition_catalog.hpp"
+#include "pg/refresh_event.hpp"
 #include "pg/security.hpp"
 
 using namespace dbopt;
@@ -60,3 +61,10 @@ DBOPT_FUNCTION(dbopt_matview_explain) {
 DBOPT_FUNCTION(dbopt_matview_verify) { return args.result(room::verify(args.get<Oid>(0))); }
 
 DBOPT_FUNCTION(dbopt_matview_pending) { return args.result(room::pending(args.get<Oid>(0))); }
+
+DBOPT_FUNCTION(dbopt_matview_refreshed) {
+    const pg::refresh_seen seen = pg::seen_refresh(args.info());
+    if (OidIsValid(seen.matview))
+        room::noticed_refresh(seen.matview, seen.concurrent);
+    return args.nothing();
+}

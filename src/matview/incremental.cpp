@@ -1,36 +1,447 @@
+// One incremental refresh: log → changes per base → core changes → states → rows of the matview.
+//
+// Reading the log and writing states and matview need no code of the user's; every expression of the
+// view's query runs as the matview's owner in a restricted context. All of it under one snapshot.
 #include "matview/incremental.hpp"
+#include "pg/capture_trigger.hpp"
 #include "pg/query.hpp"
+#include "pg/security.hpp"
+#include "pg/transaction.hpp"
+#include "pg/view_query.hpp"
 
 namespace dbopt::matview {
 
-static int own_refreshes = 0;
-own_refresh::own_refresh() { ++own_refreshes; }
-own_refresh::~own_refresh() { --own_refreshes; }
-bool own_refresh::active() { return own_refreshes > 0; }
+using core::slot;
+using core::view_form;
 
-increment::increment(Oid matview, bool, const stored_state &state) : matview_(matview), state_(state) {}
+static std::string num(size_t i) { return std::to_string(i + 1); }
+
+increment::increment(Oid matview, bool wanted, const stored_state &state)
+    : matview_(matview), owner_(pg::owner_of(matview)), name_(pg::qualified_name(matview)), state_(state) {
+    {
+        const pg::as_owner reader(extension_owner());
+        for (const pg::row &r :
+             pg::query("SELECT base FROM dbopt._matview_use WHERE matview = $1 ORDER BY 1", {matview}))
+            bases_.push_back(r.get<Oid>(0));
+    }
+    if (!wanted || bases_.empty()) {
+        refusal_ = wanted ? "changes are not captured" : "the mode does not ask for it";
+        return;
+    }
+    const pg::as_owner owner(owner_);
+    pg::read_view v = pg::read_matview(matview);
+    refusal_ = v.refusal;
+    form_ = std::move(v.form);
+    captured_ = form_.has_value();
+}
+
 increment::~increment() = default;
-std::optional<std::string> increment::prepare(pg::frozen &, const std::string &, Oid) { return std::nullopt; }
-std::optional<int64_t> increment::run(pg::frozen &, std::string &) { return std::nullopt; }
-std::optional<int64_t> increment::rebuild(pg::frozen &, const std::string &) { return std::nullopt; }
 
-std::optional<std::string> unstable_function(Oid) { return std::nullopt; }
-
-std::vector<std::string> key_columns(Oid) { return {}; }
-void arrange_capture(Oid, const std::string &, std::vector<manage_row> &) {}
-void forget_capture(Oid) {}
-void explain_incremental(Oid, const std::string &, std::vector<finding> &out) {
-    out.push_back({"incremental", "no", "not implemented for this query", std::nullopt});
+std::optional<std::string> increment::prepare(pg::frozen &now, const std::string &fingerprint, Oid file) {
+    if (!state_.snapshot)
+        return "first refresh by dbopt";
+    if (state_.needs_full)
+        return *state_.needs_full;
+    if (state_.incremental_off)
+        return "incremental is off: " + *state_.incremental_off;
+    if (state_.file != file)
+        return "the matview was rewritten since the last refresh";
+    if (state_.fingerprint != fingerprint)
+        return "a definition, file, trigger or setting that the content depends on has changed";
+    const pg::as_owner reader(extension_owner());
+    const std::optional<int64_t> epoch = now.number(
+        "SELECT epoch FROM dbopt._matview_alive WHERE matview = " + std::to_string(matview_));
+    if (!epoch || epoch != state_.epoch)
+        return state_.epoch ? "logs and counting states were emptied by a crash or a promotion"
+                            : "there is no counting state yet";
+    for (unsigned base : bases_) {
+        const std::string log = "dbopt." + pg::capture_log_name(base), store = "d" + std::to_string(base);
+        // Not covered by the last refresh's snapshot; visible in this one, or select() would not see it.
+        std::string columns;
+        const std::string list =
+            pg::scalar<std::string>("SELECT coalesce(string_agg(', ' || quote_ident(attname), '' ORDER BY attnum), "
+                                    "'') FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 2 AND NOT "
+                                    "attisdropped", {log}).value_or("");
+        if (now.select(store, "SELECT w" + list + " FROM " + log + " WHERE NOT pg_visible_in_snapshot(xid, '" +
+                                  *state_.snapshot + "')") == 0)
+            continue;
+        if (now.number("SELECT count(*) FROM " + store + " WHERE w = 0").value_or(0) > 0)
+            return "\"" + pg::qualified_name(base) + "\" was truncated or written in a way that is not captured";
+        changes_ += now.rows(store);
+        changed_.push_back(base);
+    }
+    return std::nullopt;
 }
-void tidy() {
-    pg::execute("DELETE FROM dbopt._matview_refresh WHERE started < now() - make_interval(days => $1::int)",
-                {config.history_days});
-    pg::execute("DELETE FROM dbopt.matview_config g WHERE NOT EXISTS "
-                "(SELECT FROM pg_catalog.pg_class c WHERE c.oid = g.matview)");
-    pg::execute("DELETE FROM dbopt._matview_state s WHERE NOT EXISTS "
-                "(SELECT FROM pg_catalog.pg_class c WHERE c.oid = s.matview)");
+
+bool increment::own_changes() const {
+    const pg::as_owner reader(extension_owner());
+    for (unsigned base : bases_)
+        if (pg::scalar<bool>("SELECT EXISTS (SELECT FROM dbopt." + pg::capture_log_name(base) +
+                             " WHERE xid = pg_current_xact_id_if_assigned())")
+                .value_or(false))
+            return true;
+    return false;
 }
 
-std::optional<int64_t> pending(Oid) { return std::nullopt; }
+std::string increment::key_list(const std::string &prefix) const {
+    std::string out;
+    for (size_t k = 0; k < form_->keys.size(); ++k)
+        out += prefix + "k" + num(k) + ", ";
+    return out;
+}
+
+std::string increment::key_match(const std::string &a, const std::string &b,
+                                 const std::vector<bool> &null) const {
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (size_t k = 0; k < form_->keys.size(); ++k)
+        pairs.push_back({a + ".k" + num(k), b + ".k" + num(k)});
+    return core::match_sql(pairs, null);
+}
+
+// Rows of the matview by the keys that tell groups apart.
+std::string increment::matview_match(const std::string &g, const std::vector<bool> &null) const {
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (size_t k = 0; k < form_->identifying; ++k)
+        pairs.push_back({"m." + form_->target[form_->key_output[k]].name, g + ".k" + num(k)});
+    return core::match_sql(pairs, {null.begin(), null.begin() + form_->identifying});
+}
+
+std::vector<bool> increment::nulls(const pg::frozen &now, const std::string &store, int first) const {
+    std::vector<bool> out;
+    for (size_t k = 0; k < form_->keys.size(); ++k)
+        out.push_back(now.any_null(store, first + static_cast<int>(k), 1));
+    return out;
+}
+
+void increment::expect_none(pg::frozen &now, const std::string &sql, const char *what) const {
+    if (now.number(sql).value_or(0) != 0)
+        pg::raise({.code = ERRCODE_DATA_CORRUPTED, .message = std::string("counting state of ") + name_ +
+                                                              " does not fit: " + what});
+}
+
+void increment::core_changes(pg::frozen &now) {
+    now.select("dc", core::core_delta_sql(*form_, changed_));
+}
+
+// Multisets of values per group: how often each occurs. mx<i>: old and new count per value.
+void increment::count_multisets(pg::frozen &now) {
+    for (size_t i = 0; i < form_->arguments.size(); ++i) {
+        if (stores_.multisets[i] == InvalidOid)
+            continue;
+        const std::string x = "x" + num(i), table = pg::qualified_name(stores_.multisets[i]);
+        std::string group;
+        for (size_t k = 0; k <= form_->keys.size(); ++k)
+            group += (k > 0 ? ", " : "") + num(k);
+        now.select("da", "SELECT " + key_list("") + x + " AS x, sum(w)::int8 AS w FROM dc WHERE " + x +
+                             " IS NOT NULL GROUP BY " + group + " HAVING sum(w) <> 0");
+        now.select("mx" + num(i), "SELECT a.ctid AS tid, " + key_list("d.") +
+                                      "d.x, coalesce(a.n, 0) AS o, coalesce(a.n, 0) + d.w AS n FROM da d LEFT "
+                                      "JOIN " + table + " a ON " + key_match("a", "d", nulls(now, "da", 0)) +
+                                      " AND a.x = d.x");
+        expect_none(now, "SELECT count(*) FROM mx" + num(i) + " WHERE n < 0", "a value was removed twice");
+        now.select("ma", "SELECT tid, n = 0, " + key_list("") + "x, n FROM mx" + num(i));
+        now.apply(stores_.multisets[i], "ma");
+    }
+}
+
+void increment::count_groups(pg::frozen &now) {
+    std::string sums, deltas, zero, next;
+    for (size_t s = 0; s < form_->slots.size(); ++s) {
+        const slot &t = form_->slots[s];
+        const std::string x = "x" + num(t.argument), c = "s" + num(s);
+        const char *cast = t.what == slot::kind::sum ? "::numeric" : "::int8";
+        sums += ", coalesce(sum(" + c + "), 0)" + cast + " AS " + c;
+        deltas += t.what == slot::kind::count    ? ", CASE WHEN " + x + " IS NOT NULL THEN w ELSE 0 END AS " + c
+                  : t.what == slot::kind::sum    ? ", w * " + x + "::numeric AS " + c
+                  : t.what == slot::kind::truths ? ", CASE WHEN " + x + " THEN w ELSE 0 END AS " + c
+                                                 : ", 0::int8 AS " + c;
+        next += ", coalesce(s." + c + ", 0) + d." + c + " AS " + c;
+    }
+    std::string sql = "SELECT " + key_list("") + "w" + deltas + " FROM dc";
+    for (size_t s = 0; s < form_->slots.size(); ++s) {
+        if (form_->slots[s].what != slot::kind::distinct)
+            continue;
+        sql += " UNION ALL SELECT " + key_list("") + "0";
+        for (size_t o = 0; o < form_->slots.size(); ++o)
+            sql += o == s ? ", (n > 0)::int - (o > 0)::int" : ", 0";
+        sql += " FROM mx" + num(form_->slots[s].argument);
+    }
+    std::string group;
+    for (size_t k = 0; k < form_->keys.size(); ++k)
+        group += (k > 0 ? ", " : " GROUP BY ") + num(k);
+    for (const core::argument &a : form_->arguments)
+        if (a.numeric)
+            expect_none(now, "SELECT count(*) FROM dc WHERE x" + num(&a - form_->arguments.data()) +
+                                 " IN ('NaN', 'Infinity', '-Infinity')", "NaN or an infinity cannot be summed back");
+    now.select("dg", "SELECT " + key_list("") + "coalesce(sum(w), 0)::int8 AS n" + sums + " FROM (" + sql +
+                         ") x" + group);
+    now.select("nx", "SELECT s.ctid AS tid, " + key_list("d.") + "coalesce(s.n, 0) + d.n AS n" + next +
+                         " FROM dg d LEFT JOIN " + pg::qualified_name(stores_.groups) + " s ON " +
+                         key_match("s", "d", nulls(now, "dg", 0)));
+    expect_none(now, "SELECT count(*) FROM nx WHERE n < 0", "a row was removed twice");
+    std::string columns;
+    for (size_t s = 0; s < form_->slots.size(); ++s)
+        columns += ", s" + num(s);
+    now.select("na", "SELECT tid, " + std::string(form_->keys.empty() ? "false" : "n = 0") + ", " +
+                         key_list("") + "n" + columns + " FROM nx");
+    now.apply(stores_.groups, "na");
+}
+
+// Minimum and maximum come from the multiset, which is in order.
+std::string increment::resolved(const std::string &result, const std::vector<bool> &null) const {
+    if (result.rfind("min:", 0) != 0 && result.rfind("max:", 0) != 0)
+        return result;
+    const size_t argument = std::stoul(result.substr(4));
+    return "(SELECT a.x FROM " + pg::qualified_name(stores_.multisets[argument]) + " a WHERE " +
+           key_match("a", "nx", null) + " ORDER BY a.x " + (result[1] == 'i' ? "ASC" : "DESC") + " LIMIT 1)";
+}
+
+static std::string null_columns(const view_form &f) {
+    std::string out;
+    for (const core::typed &t : f.target)
+        out += ", NULL::" + t.type;
+    return out;
+}
+
+pg::change_counts increment::write_groups(pg::frozen &now) {
+    const std::vector<bool> null = nulls(now, "nx", 1);
+    std::string results, output, partition;
+    for (size_t a = 0; a < form_->results.size(); ++a)
+        results += ", " + resolved(form_->results[a], null) + " AS a" + num(a);
+    for (const std::string &o : form_->output)
+        output += ", " + o;
+    for (size_t k = 0; k < form_->identifying; ++k)
+        partition += (k > 0 ? ", k" : "k") + num(k);
+    // A group whose dependent column changed goes and comes in one refresh: one row of the matview.
+    now.select("g", "SELECT " + key_list("") + "n" + results + ", " +
+                        (form_->keys.empty() ? "true" : "n > 0") + " AS alive, " +
+                        (form_->keys.size() == form_->identifying
+                             ? "false"
+                             : "bool_or(n > 0) OVER (PARTITION BY " + partition + ") AND n = 0") +
+                        " AS replaced FROM nx");
+    const std::string having = form_->having.empty() ? "true" : "(" + form_->having + ")";
+    const std::string m = name_ + " m ON " + matview_match("g", null);
+    now.select("fin", "SELECT m.ctid, false" + output + " FROM g LEFT JOIN " + m + " WHERE CASE WHEN alive THEN " +
+                          having + " ELSE false END UNION ALL SELECT m.ctid, true" + null_columns(*form_) +
+                          " FROM g JOIN " + m + " WHERE NOT replaced AND CASE WHEN alive THEN NOT coalesce(" +
+                          having + ", false) ELSE true END");
+    return now.apply(matview_, "fin");
+}
+
+pg::change_counts increment::write_recomputed(pg::frozen &now) {
+    std::string distinct, output, keys, names, on, group;
+    now.select("g", "SELECT DISTINCT " + key_list("").substr(0, key_list("").size() - 2) + " FROM dc");
+    const std::vector<bool> null = nulls(now, "g", 0);
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (size_t k = 0; k < form_->keys.size(); ++k) {
+        pairs.push_back({"(" + form_->keys[k].first + ")", "g.k" + num(k)});
+        keys += "g.k" + num(k) + ", ";
+        group += (k > 0 ? ", g.k" : "g.k") + num(k);
+    }
+    for (size_t o = 0; o < form_->output.size(); ++o) {
+        output += ", " + form_->output[o] + " AS o" + num(o);
+        names += ", q.o" + num(o);
+    }
+    // The key expressions of the output are those of the group: constant within it.
+    for (const auto &k : form_->keys)
+        group += ", " + k.first;
+    std::string where = "true";
+    for (const std::string &f : form_->filters)
+        where += " AND (" + f + ")";
+    now.select("q", "SELECT " + keys + "true AS found" + output + " FROM g JOIN (" +
+                        core::current_sql(*form_->root) + ") c ON " + core::match_sql(pairs, null) + " WHERE " +
+                        where + " GROUP BY " + group +
+                        (form_->having.empty() ? "" : " HAVING " + form_->having));
+    std::vector<std::pair<std::string, std::string>> same;
+    for (size_t k = 0; k < form_->keys.size(); ++k)
+        same.push_back({"q.k" + num(k), "g.k" + num(k)});
+    std::string partition;
+    for (size_t k = 0; k < form_->identifying; ++k)
+        partition += (k > 0 ? ", g.k" : "g.k") + num(k);
+    now.select("fin", "SELECT tid, gone" + [&] {
+        std::string o;
+        for (size_t i = 0; i < form_->output.size(); ++i)
+            o += ", o" + num(i);
+        return o;
+    }() + " FROM (SELECT m.ctid AS tid, q.found IS NULL AS gone, q.found IS NULL AND bool_or(q.found) OVER "
+          "(PARTITION BY " + partition + ") AS replaced" + names + " FROM g LEFT JOIN q ON " +
+          core::match_sql(same, null) + " LEFT JOIN " + name_ + " m ON " + matview_match("g", null) +
+          ") z WHERE replaced IS NOT TRUE");
+    return now.apply(matview_, "fin");
+}
+
+// Rows without a key: as many equal rows go as changes say, whichever they are.
+pg::change_counts increment::write_bag(pg::frozen &now) {
+    std::string columns, group;
+    for (size_t k = 0; k < form_->keys.size(); ++k) {
+        columns += ", k" + num(k);
+        group += (k > 0 ? ", " : "") + num(k + 1);
+    }
+    std::string numbers;
+    for (size_t k = 0; k < form_->keys.size(); ++k)
+        numbers += (k > 0 ? ", " : "") + num(k);
+    now.select("g", "SELECT " + key_list("") + "sum(w)::int8 AS w, row_number() OVER () AS id FROM dc GROUP BY " +
+                        numbers + " HAVING sum(w) <> 0");
+    const std::vector<bool> null = nulls(now, "g", 0);
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (size_t k = 0; k < form_->keys.size(); ++k)
+        pairs.push_back({"m." + form_->target[k].name, "g.k" + num(k)});
+    now.select("gone", "SELECT tid FROM (SELECT m.ctid AS tid, g.w, row_number() OVER (PARTITION BY g.id) AS nth "
+                       "FROM g JOIN " + name_ + " m ON " + core::match_sql(pairs, null) +
+                           " WHERE g.w < 0) z WHERE nth <= -w");
+    expect_none(now, "SELECT coalesce((SELECT -sum(w) FROM g WHERE w < 0), 0)::int8 - (SELECT count(*) FROM gone)",
+                "rows to delete are missing");
+    now.select("fin", "SELECT tid, true" + null_columns(*form_) + " FROM gone UNION ALL SELECT NULL::tid, false" +
+                          columns + " FROM g, generate_series(1, g.w) WHERE g.w > 0");
+    return now.apply(matview_, "fin");
+}
+
+std::optional<int64_t> increment::run(pg::frozen &now, std::string &why) {
+    if (state_.full_ms && state_.change_us &&
+        static_cast<double>(changes_) * *state_.change_us / 1000 > *state_.full_ms) {
+        why = std::to_string(changes_) + " changes would take longer than a full refresh";
+        return std::nullopt;
+    }
+    pg::change_counts c;
+    const std::optional<pg::error> failure = pg::subtransaction([&] {
+        load_stores();
+        {
+            const pg::as_owner owner(owner_);
+            pg::set_local("jit", "off");
+            core_changes(now);
+        }
+        if (now.rows("dc") == 0)
+            return;
+        const pg::as_owner owner(owner_);
+        if (form_->what == view_form::kind::bag) {
+            c = write_bag(now);
+        } else if (form_->what == view_form::kind::recomputed) {
+            c = write_recomputed(now);
+        } else {
+            count_multisets(now);
+            count_groups(now);
+            c = write_groups(now);
+        }
+    });
+    if (failure) {
+        why = std::string("incremental refresh gave up: ") + failure->message();
+        return std::nullopt;
+    }
+    return c.changed();
+}
+
+void increment::load_stores() {
+    const pg::as_owner reader(extension_owner());
+    stores_ = {InvalidOid, std::vector<Oid>(form_->arguments.size(), InvalidOid)};
+    for (const pg::row &r :
+         pg::query("SELECT slot, store FROM dbopt._matview_store WHERE matview = $1", {matview_})) {
+        const int at = r.get<int32_t>(0);
+        if (at == 0)
+            stores_.groups = r.get<Oid>(1);
+        else if (at <= static_cast<int>(stores_.multisets.size()))
+            stores_.multisets[at - 1] = r.get<Oid>(1);
+    }
+}
+
+void increment::drop_stores() {
+    const pg::as_owner writer(extension_owner());
+    for (const pg::row &r : pg::query("SELECT store FROM dbopt._matview_store WHERE matview = $1", {matview_}))
+        if (pg::find_relation(r.get<Oid>(0)))
+            pg::drop_member(r.get<Oid>(0));
+    pg::execute("DELETE FROM dbopt._matview_store WHERE matview = $1", {matview_});
+}
+
+void increment::create_stores() {
+    const pg::as_owner writer(extension_owner());
+    const std::string grantee = pg::quote_identifier(pg::role_name(owner_));
+    const auto create = [&](int at, const std::string &columns) {
+        const std::string name = "dbopt.matview_state_" + std::to_string(matview_) + "_" + std::to_string(at);
+        pg::execute("CREATE UNLOGGED TABLE " + name + " (" + columns + ") WITH (fillfactor = 90)");
+        pg::execute("GRANT SELECT ON " + name + " TO " + grantee);
+        const Oid table = pg::scalar<Oid>("SELECT $1::regclass::oid", {name}).value_or(InvalidOid);
+        pg::make_member(table);
+        pg::execute("INSERT INTO dbopt._matview_store VALUES ($1, $2::int, $3)", {matview_, at, table});
+    };
+    std::string keys;
+    for (const auto &k : form_->keys)
+        keys += k.second.name + " " + k.second.type + ", ";
+    std::string columns = keys + "n int8";
+    std::vector<bool> needed(form_->arguments.size());
+    for (size_t s = 0; s < form_->slots.size(); ++s) {
+        columns += ", s" + num(s) + (form_->slots[s].what == slot::kind::sum ? " numeric" : " int8");
+        if (form_->slots[s].what == slot::kind::distinct)
+            needed[form_->slots[s].argument] = true;
+    }
+    create(0, columns);
+    for (size_t i = 0; i < needed.size(); ++i)
+        if (needed[i])
+            create(static_cast<int>(i) + 1, keys + "x " + form_->arguments[i].type + ", n int8");
+}
+
+void increment::index_stores() {
+    const pg::as_owner writer(extension_owner());
+    std::string keys = key_list("");
+    if (!keys.empty())
+        pg::execute("CREATE INDEX ON " + pg::qualified_name(stores_.groups) + " (" +
+                    keys.substr(0, keys.size() - 2) + ")");
+    pg::execute("ANALYZE " + pg::qualified_name(stores_.groups));
+    for (Oid m : stores_.multisets)
+        if (m != InvalidOid) {
+            pg::execute("CREATE INDEX ON " + pg::qualified_name(m) + " (" + keys + "x)");
+            pg::execute("ANALYZE " + pg::qualified_name(m));
+        }
+}
+
+std::optional<int64_t> increment::rebuild(pg::frozen &now) {
+    if (!captured_)
+        return std::nullopt;
+    const std::optional<pg::error> failure = pg::subtransaction([&] {
+        drop_stores();
+        if (form_->what != view_form::kind::counted)
+            return;
+        create_stores();
+        load_stores();
+        now.advance();
+        std::string keys, numbers, where = "true", sums;
+        for (size_t k = 0; k < form_->keys.size(); ++k) {
+            keys += form_->keys[k].first + " AS k" + num(k) + ", ";
+            numbers += (k > 0 ? ", " : "") + num(k);
+        }
+        for (const std::string &f : form_->filters)
+            where += " AND (" + f + ")";
+        for (const slot &t : form_->slots) {
+            const std::string x = "(" + form_->arguments[t.argument].sql + ")";
+            sums += t.what == slot::kind::count    ? ", count(" + x + ")"
+                    : t.what == slot::kind::sum    ? ", coalesce(sum(" + x + "::numeric), 0)"
+                    : t.what == slot::kind::truths ? ", count(*) FILTER (WHERE " + x + ")"
+                                                   : ", count(DISTINCT " + x + ")";
+        }
+        const std::string core = " FROM (" + core::current_sql(*form_->root) + ") c WHERE " + where;
+        const pg::as_owner owner(owner_);
+        for (const core::argument &a : form_->arguments)
+            if (a.numeric)
+                expect_none(now, "SELECT count(*)" + core + " AND (" + a.sql + ") IN ('NaN', 'Infinity', '-Infinity')",
+                            "NaN or an infinity cannot be summed back");
+        now.load(stores_.groups, "SELECT " + keys + "count(*)" + sums + core +
+                                     (numbers.empty() ? "" : " GROUP BY " + numbers));
+        for (size_t i = 0; i < form_->arguments.size(); ++i)
+            if (stores_.multisets[i] != InvalidOid)
+                now.load(stores_.multisets[i],
+                         "SELECT " + keys + form_->arguments[i].sql + " AS x, count(*)" + core + " AND (" +
+                             form_->arguments[i].sql + ") IS NOT NULL GROUP BY " +
+                             (numbers.empty() ? "1" : numbers + ", " + num(form_->keys.size())));
+    });
+    if (failure) {
+        pg::log("counting state of " + name_ + " could not be built: " + failure->message());
+        return std::nullopt;
+    }
+    if (form_->what == view_form::kind::counted)
+        index_stores();
+    const pg::as_owner writer(extension_owner());
+    return pg::scalar<int64_t>(
+        "INSERT INTO dbopt._matview_alive AS a VALUES ($1, (extract(epoch FROM clock_timestamp()) * "
+        "1000000)::bigint) ON CONFLICT (matview) DO UPDATE SET epoch = excluded.epoch RETURNING epoch",
+        {matview_});
+}
 
 } // namespace dbopt::matview

@@ -1,5 +1,6 @@
 // The incremental part of a refresh, as refresh.cpp sees it.
 #pragma once
+#include "core/view_form.hpp"
 #include "matview/registry.hpp"
 #include "pg/frozen.hpp"
 
@@ -16,23 +17,52 @@ class increment {
     const std::string &refusal() const { return refusal_; }
     // Reads the log. Returns what stands against an incremental refresh this time.
     std::optional<std::string> prepare(pg::frozen &now, const std::string &fingerprint, Oid file);
+    // The current transaction has itself changed a base relation. Its log rows are then in the matview,
+    // but no snapshot can tell them from those it writes later.
+    bool own_changes() const;
     int64_t changes() const { return changes_; }
+    const std::vector<unsigned> &bases() const { return bases_; }
     // Rows written; nothing (and why) when a full refresh has to do it, with everything undone.
     std::optional<int64_t> run(pg::frozen &now, std::string &why);
     // After a full refresh under the same snapshot: counting states anew. Returns their epoch.
-    std::optional<int64_t> rebuild(pg::frozen &now, const std::string &fingerprint);
+    std::optional<int64_t> rebuild(pg::frozen &now);
 
   private:
+    struct stores {
+        Oid groups = InvalidOid;
+        std::vector<Oid> multisets; // parallel to the arguments; InvalidOid where none is kept
+    };
+    void drop_stores();
+    void create_stores();
+    void load_stores();
+    void index_stores();
+    void core_changes(pg::frozen &now);
+    void count_multisets(pg::frozen &now);
+    void count_groups(pg::frozen &now);
+    pg::change_counts write_groups(pg::frozen &now);
+    pg::change_counts write_recomputed(pg::frozen &now);
+    pg::change_counts write_bag(pg::frozen &now);
+    std::vector<bool> nulls(const pg::frozen &now, const std::string &store, int first) const;
+    std::string key_list(const std::string &prefix) const;
+    std::string key_match(const std::string &a, const std::string &b, const std::vector<bool> &null) const;
+    std::string matview_match(const std::string &g, const std::vector<bool> &null) const;
+    std::string resolved(const std::string &result, const std::vector<bool> &null) const;
+    void expect_none(pg::frozen &now, const std::string &sql, const char *what) const;
+
     Oid matview_;
+    Oid owner_ = InvalidOid;
+    std::string name_;
     const stored_state &state_;
     bool captured_ = false;
     std::string refusal_;
+    std::optional<core::view_form> form_;
+    stores stores_;
+    std::vector<unsigned> bases_, changed_;
     int64_t changes_ = 0;
 };
 
 // The first volatile or time-dependent function in the query of a matview, if there is one.
 std::optional<std::string> unstable_function(Oid matview);
-
 // Output columns that identify a row, as far as the query shows it (GROUP BY, DISTINCT).
 std::vector<std::string> key_columns(Oid matview);
 
@@ -40,8 +70,13 @@ std::vector<std::string> key_columns(Oid matview);
 void arrange_capture(Oid matview, const std::string &mode, std::vector<manage_row> &out);
 void forget_capture(Oid matview);
 void explain_incremental(Oid matview, const std::string &mode, std::vector<finding> &out);
+// Changes that no matview waits for any more.
+void prune_logs(const std::vector<unsigned> &bases);
 // Prunes logs and history, drops what belongs to matviews that are gone.
 void tidy();
+
+// Somebody's REFRESH MATERIALIZED VIEW: recorded, and the next refresh starts afresh.
+void noticed_refresh(Oid matview, bool concurrent);
 
 // While it lives, this session's own REFRESH is not taken for somebody else's.
 class own_refresh {

@@ -268,3 +268,21 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION dbopt._matview_fingerprint(oid) IS
     'internal: digest of files, definitions, triggers, functions and settings a matview depends on';
+
+CREATE FUNCTION dbopt._capture() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_capture';
+COMMENT ON FUNCTION dbopt._capture() IS
+    'internal: writes the changes of a statement to the log of its relation, for incremental matviews';
+REVOKE EXECUTE ON FUNCTION dbopt._capture() FROM PUBLIC;
+
+CREATE FUNCTION dbopt._matview_refreshed() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_matview_refreshed';
+COMMENT ON FUNCTION dbopt._matview_refreshed() IS
+    'internal: notices REFRESH MATERIALIZED VIEW by anybody';
+REVOKE EXECUTE ON FUNCTION dbopt._matview_refreshed() FROM PUBLIC;
+
+CREATE EVENT TRIGGER dbopt_matview_refresh ON ddl_command_end
+    WHEN TAG IN ('REFRESH MATERIALIZED VIEW') EXECUTE FUNCTION dbopt._matview_refreshed();
+ALTER EVENT TRIGGER dbopt_matview_refresh ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER dbopt_matview_refresh IS
+    'dbopt: a refresh by other means is recorded, and the next one starts afresh';

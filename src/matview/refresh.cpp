@@ -23,6 +23,7 @@ struct run {
     std::vector<source> sources;
     outcome result;
     refreshed after;
+    std::vector<unsigned> captured;
 };
 
 double elapsed_ms(pg::timestamptz since) { return (pg::clock().us - since.us) / 1000.0; }
@@ -167,8 +168,11 @@ bool work(run &r) {
     r.after.fingerprint = fingerprint_of(r.matview);
     increment step(r.matview, r.managed && r.managed->mode != "full" && r.managed->mode != "concurrent",
                    r.state);
+    r.captured = step.bases();
     if (!step.captured())
         r.after.pages = describe_pages(r);
+    if (step.captured() && step.own_changes())
+        r.after.needs_full = "the last refresh ran in a transaction that had changed a base relation";
     std::string reason = "as asked";
     if (r.may_skip) {
         const std::optional<std::string> obstacle =
@@ -204,7 +208,7 @@ bool work(run &r) {
     require_populated_and_index(r);
     if (!rebuild(r, now, mode_without_increments(r), reason))
         return false;
-    r.after.epoch = step.rebuild(now, r.after.fingerprint);
+    r.after.epoch = step.rebuild(now);
     return true;
 }
 
@@ -237,6 +241,8 @@ outcome refresh(Oid matview, const std::string &mode) {
         r.result.duration_ms = elapsed_ms(started);
         if (r.result.status == "done" || r.result.mode == "skip")
             store_state(r.result, r.after);
+        if (!r.captured.empty() && r.result.mode != "skip")
+            prune_logs(r.captured);
     });
     if (failure) {
         r.result.status = "failed";

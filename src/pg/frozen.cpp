@@ -24,10 +24,8 @@ struct keeper {
 
 void keep_start(DestReceiver *self, int, TupleDesc desc) {
     auto *k = reinterpret_cast<keeper *>(self);
-    if (k->target != nullptr) {
-        k->slot = table_slot_create(k->target, nullptr);
+    if (k->target != nullptr)
         return;
-    }
     MemoryContext caller = MemoryContextSwitchTo(k->home);
     k->store->desc = CreateTupleDescCopy(desc);
     k->store->tuples = tuplestore_begin_heap(true, false, work_mem);
@@ -234,6 +232,8 @@ int64_t frozen::load(Oid target, const std::string &sql) {
     k.home = home_;
     call([&] {
         k.target = table_open(target, RowExclusiveLock);
+        // Before the statement: what is made inside it goes with SPI's memory.
+        k.slot = table_slot_create(k.target, nullptr);
         k.bulk = GetBulkInsertState();
         k.command = GetCurrentCommandId(true);
     });
@@ -241,8 +241,7 @@ int64_t frozen::load(Oid target, const std::string &sql) {
     call([&] {
         FreeBulkInsertState(k.bulk);
         table_finish_bulk_insert(k.target, TABLE_INSERT_SKIP_FSM);
-        if (k.slot != nullptr)
-            ExecDropSingleTupleTableSlot(k.slot);
+        ExecDropSingleTupleTableSlot(k.slot);
         table_close(k.target, NoLock);
     });
     advance();

@@ -82,6 +82,8 @@ bool has_privileges_of(Oid role, const char *other) {
     });
 }
 
+bool is_standby() { return RecoveryInProgress(); }
+
 void require_writable(const char *message) {
     if (RecoveryInProgress() || XactReadOnly)
         raise({.code = ERRCODE_READ_ONLY_SQL_TRANSACTION,

@@ -39,6 +39,7 @@ bool owns(Oid relation, Oid role = caller());
 // Raise 42501 with the relation's name and a hint.
 void require_owner(Oid relation);
 void require_maintain(Oid relation);
+bool is_standby();
 // Raises 25006 on a standby or in a read-only transaction.
 void require_writable(const char *message);
 

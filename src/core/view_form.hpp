@@ -1,0 +1,75 @@
+// The delta form of a matview's query: a join tree, keys, aggregates, output; or why there is none.
+//
+// A row of the joined relations is a *core row*. The form says how core rows become the matview: kept
+// as they are (bag), or grouped by keys with aggregates that can be counted up and down, or grouped
+// with aggregates that need their groups recomputed. Column v2_3 is column 3 of range table entry 2.
+#pragma once
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace dbopt::core {
+
+struct typed {
+    std::string name, type; // type as SQL, with COLLATE where it is not the default
+};
+
+// One node of the join tree. `equal` pairs an expression of the left side with one of the right.
+struct join_node {
+    enum class kind { leaf, inner, left };
+    kind what = kind::leaf;
+    std::vector<int> relations; // range table indexes below
+    // leaf
+    unsigned base = 0;          // OID of the relation
+    std::string table;          // as FROM wants it
+    std::vector<std::pair<std::string, typed>> columns; // column of the table → name and type here
+    std::vector<int> attributes;                        // its attribute numbers, parallel
+    // joins
+    std::unique_ptr<join_node> first, second;
+    std::vector<std::string> conditions; // all of them, as SQL
+    std::vector<std::pair<std::string, std::string>> equal;
+    std::vector<std::string> first_only, second_only;
+    std::vector<typed> all_columns() const;
+};
+
+// Column of the state of a group, summed over core rows.
+struct slot {
+    enum class kind { count, sum, truths, distinct };
+    kind what = kind::count;
+    int argument = 0; // index into view_form::arguments
+};
+
+struct argument {
+    std::string sql; // over core columns; NULL where the aggregate ignores the row
+    std::string type;
+    bool numeric = false; // NaN and infinities must be looked for
+};
+
+struct view_form {
+    enum class kind { bag, counted, recomputed };
+    kind what = kind::bag;
+    std::unique_ptr<join_node> root;
+    std::vector<std::string> filters;    // WHERE, as far as it was not pushed down
+    std::vector<std::pair<std::string, typed>> keys; // expression over core columns → k1 …
+    std::vector<int> key_output;         // output column that shows the key, -1 if none does
+    size_t identifying = 0;              // the first so many keys tell groups apart
+    std::vector<argument> arguments;     // x1 …
+    std::vector<slot> slots;             // columns s1 … of the state
+    std::vector<std::string> results;    // a1 …: value of each aggregate from slots
+    std::string having;                  // over k and a (counted) or over core columns (recomputed)
+    std::vector<std::string> output;     // same
+    std::vector<typed> target;           // columns of the matview
+    std::vector<bool> direct_key;
+};
+
+// Statements over named relations d<base OID> (changes: columns c<attribute>, w), see delta_sql.cpp.
+// `changed` tells which bases have changes.
+std::string current_sql(const join_node &n);
+std::string core_delta_sql(const view_form &f, const std::vector<unsigned> &changed);
+
+// a.k1 = b.k1 AND …; columns that may hold NULL on both sides compare null-safely and by hash.
+std::string match_sql(const std::vector<std::pair<std::string, std::string>> &pairs,
+                      const std::vector<bool> &nulls);
+
+} // namespace dbopt::core

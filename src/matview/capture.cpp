@@ -1,0 +1,289 @@
+// Which relations are captured for whom: triggers and logs come and go with the matviews.
+#include "matview/incremental.hpp"
+#include "pg/capture_trigger.hpp"
+#include "pg/query.hpp"
+#include "pg/security.hpp"
+#include "pg/transaction.hpp"
+#include "pg/view_query.hpp"
+#include <map>
+#include <set>
+
+namespace dbopt::matview {
+
+static int own_refreshes = 0;
+own_refresh::own_refresh() { ++own_refreshes; }
+own_refresh::~own_refresh() { --own_refreshes; }
+bool own_refresh::active() { return own_refreshes > 0; }
+
+std::optional<std::string> unstable_function(Oid matview) {
+    std::vector<Oid> views{matview};
+    for (const source &s : sources_of(matview))
+        if (s.kind == 'v')
+            views.push_back(s.relation);
+    for (Oid v : views)
+        if (auto f = pg::changing_function(v))
+            return f;
+    return std::nullopt;
+}
+
+std::vector<std::string> key_columns(Oid matview) { return pg::grouping_columns(matview); }
+
+namespace {
+
+// Columns that the join tree reads, per base.
+void collect(const core::join_node &n, std::map<unsigned, std::set<int>> &out) {
+    if (n.what == core::join_node::kind::leaf) {
+        out[n.base];
+        for (int a : n.attributes)
+            if (a > 0)
+                out[n.base].insert(a);
+        return;
+    }
+    collect(*n.first, out);
+    collect(*n.second, out);
+}
+
+std::optional<std::string> unfit(Oid base, Oid owner) {
+    const pg::relation_info info = pg::get_relation(base);
+    if (info.row_security)
+        return info.qualified() + " has row-level security";
+    if (info.persistence != RELPERSISTENCE_PERMANENT)
+        return info.qualified() + " is temporary or unlogged";
+    const pg::as_owner reader(extension_owner());
+    if (!pg::scalar<bool>("SELECT has_table_privilege($1::oid, $2::oid, 'TRIGGER')", {owner, base}).value_or(false))
+        return "the owner of the matview has no TRIGGER right on " + info.qualified();
+    if (pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = $1)", {base})
+            .value_or(false))
+        return info.qualified() + " is written by a subscription, which fires no statement triggers";
+    return std::nullopt;
+}
+
+std::string log_name(Oid base) { return "dbopt." + pg::capture_log_name(base); }
+
+// The log with at least these columns, and the triggers. Acts as the extension's owner.
+void capture(Oid base, const std::set<int> &columns) {
+    const pg::as_owner writer(extension_owner());
+    const bool exists = pg::scalar<bool>("SELECT to_regclass($1) IS NOT NULL", {log_name(base)}).value_or(false);
+    std::string list;
+    for (int c : columns) {
+        const std::optional<std::string> type = pg::scalar<std::string>(
+            "SELECT format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attcollation <> 0 AND a.attcollation <> "
+            "t.typcollation THEN format(' COLLATE %I.%I', n.nspname, l.collname) ELSE '' END FROM pg_attribute a "
+            "JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_collation l ON l.oid = a.attcollation LEFT JOIN "
+            "pg_namespace n ON n.oid = l.collnamespace WHERE a.attrelid = $1 AND a.attnum = $2",
+            {base, static_cast<int64_t>(c)});
+        const std::string name = "c" + std::to_string(c);
+        if (!exists)
+            list += ", " + name + " " + type.value_or("text");
+        else
+            pg::execute("ALTER TABLE " + log_name(base) + " ADD COLUMN IF NOT EXISTS " + name + " " +
+                        type.value_or("text"));
+    }
+    if (!exists) {
+        pg::execute("CREATE UNLOGGED TABLE " + log_name(base) + " (xid xid8 NOT NULL, w int8 NOT NULL" + list + ")");
+        const Oid log = pg::scalar<Oid>("SELECT $1::regclass::oid", {log_name(base)}).value_or(InvalidOid);
+        pg::make_member(log);
+        pg::execute("INSERT INTO dbopt._matview_base VALUES ($1, $2, '{}') ON CONFLICT (base) DO UPDATE SET log = "
+                    "excluded.log", {base, log});
+    }
+    if (!pg::has_capture(base)) {
+        pg::remove_capture(base);
+        pg::install_capture(base, base);
+    }
+}
+
+void release_unused() {
+    const pg::as_owner writer(extension_owner());
+    for (const pg::row &r : pg::query("SELECT b.base, b.log FROM dbopt._matview_base b WHERE NOT EXISTS "
+                                      "(SELECT FROM dbopt._matview_use u WHERE u.base = b.base)")) {
+        const Oid base = r.get<Oid>(0), log = r.get<Oid>(1);
+        const int64_t wait = 1000LL * config.lock_wait_s;
+        if (pg::find_relation(base)) {
+            if (!pg::try_lock(base, AccessExclusiveLock, wait))
+                continue; // the next round tries again
+            pg::remove_capture(base);
+        }
+        if (pg::find_relation(log))
+            pg::drop_member(log);
+        pg::execute("DELETE FROM dbopt._matview_base WHERE base = $1", {base});
+    }
+}
+
+void drop_states(Oid matview) {
+    const pg::as_owner writer(extension_owner());
+    for (const pg::row &r : pg::query("SELECT store FROM dbopt._matview_store WHERE matview = $1", {matview}))
+        if (pg::find_relation(r.get<Oid>(0)))
+            pg::drop_member(r.get<Oid>(0));
+    pg::execute("DELETE FROM dbopt._matview_store WHERE matview = $1", {matview});
+    pg::execute("DELETE FROM dbopt._matview_alive WHERE matview = $1", {matview});
+    pg::execute("DELETE FROM dbopt._matview_use WHERE matview = $1", {matview});
+}
+
+pg::read_view read_as_owner(Oid matview) {
+    const pg::as_owner owner(pg::owner_of(matview));
+    return pg::read_matview(matview);
+}
+
+} // namespace
+
+void forget_capture(Oid matview) {
+    drop_states(matview);
+    release_unused();
+}
+
+void arrange_capture(Oid matview, const std::string &mode, std::vector<manage_row> &out) {
+    if (mode == "full" || mode == "concurrent")
+        return forget_capture(matview);
+    const pg::read_view v = read_as_owner(matview);
+    if (!v.form) {
+        forget_capture(matview);
+        out.push_back({"capture", "skipped", "incremental is not possible: " + v.refusal});
+        return;
+    }
+    std::map<unsigned, std::set<int>> bases;
+    collect(*v.form->root, bases);
+    std::string names;
+    for (const auto &b : bases) {
+        if (auto why = unfit(b.first, pg::owner_of(matview))) {
+            forget_capture(matview);
+            out.push_back({"capture", "skipped", "incremental is not possible: " + *why});
+            return;
+        }
+        names += (names.empty() ? "" : ", ") + pg::qualified_name(b.first);
+    }
+    for (const auto &b : bases) {
+        const std::string table = pg::qualified_name(b.first);
+        if (!pg::try_lock(b.first, ShareRowExclusiveLock, 1000LL * config.lock_wait_s)) {
+            out.push_back({"capture", "failed", table + " is busy: its triggers were not created"});
+            return;
+        }
+        if (auto failure = pg::subtransaction([&] { capture(b.first, b.second); })) {
+            out.push_back({"capture", "failed", table + ": " + failure->message()});
+            return;
+        }
+    }
+    const pg::as_owner writer(extension_owner());
+    pg::execute("DELETE FROM dbopt._matview_use WHERE matview = $1", {matview});
+    for (const auto &b : bases)
+        pg::execute("INSERT INTO dbopt._matview_use VALUES ($1, $2, '{}')", {matview, static_cast<Oid>(b.first)});
+    out.push_back({"capture", "done", "changes of " + names + " are captured; the next refresh is a full one"});
+}
+
+void explain_incremental(Oid matview, const std::string &mode, std::vector<finding> &out) {
+    const pg::read_view v = read_as_owner(matview);
+    if (!v.form) {
+        out.push_back({"incremental", "no", v.refusal, std::nullopt});
+        return;
+    }
+    std::map<unsigned, std::set<int>> bases;
+    collect(*v.form->root, bases);
+    for (const auto &b : bases)
+        if (auto why = unfit(b.first, pg::owner_of(matview))) {
+            out.push_back({"incremental", "no", *why, std::nullopt});
+            return;
+        }
+    using kind = core::view_form::kind;
+    const std::string how = v.form->what == kind::bag       ? "changed rows are found by their content"
+                            : v.form->what == kind::counted ? "groups are counted up and down from changes"
+                                                            : "groups that changes touch are computed anew";
+    const stored_state s = load_state(matview);
+    if (s.incremental_off)
+        out.push_back({"incremental", "off", *s.incremental_off, std::nullopt});
+    else
+        out.push_back({"incremental", mode == "full" || mode == "concurrent" ? "possible" : "yes", how,
+                       mode.empty() ? std::optional("SELECT dbopt.matview_manage(" +
+                                                    pg::quote_literal(pg::qualified_name(matview)) + ")")
+                                    : std::nullopt});
+}
+
+std::optional<int64_t> pending(Oid matview) {
+    if (pg::is_standby())
+        return std::nullopt;
+    const stored_state s = load_state(matview);
+    const pg::as_owner reader(extension_owner());
+    std::optional<int64_t> out;
+    for (const pg::row &r : pg::query("SELECT b.base FROM dbopt._matview_use u JOIN dbopt._matview_base b USING "
+                                      "(base) WHERE u.matview = $1", {matview}))
+        out = out.value_or(0) + pg::scalar<int64_t>("SELECT count(*) FROM " + log_name(r.get<Oid>(0)) +
+                                                        " WHERE $1::text IS NULL OR NOT pg_visible_in_snapshot(xid, "
+                                                        "$1::text::pg_snapshot)",
+                                                    {s.snapshot})
+                                    .value_or(0);
+    return out;
+}
+
+// What every user of the log has seen goes. One pruner at a time; nobody waits for it.
+void prune_logs(const std::vector<unsigned> &bases) {
+    const pg::as_owner writer(extension_owner());
+    for (unsigned base : bases) {
+        const Oid id = base;
+        if (!pg::scalar<bool>("SELECT pg_try_advisory_xact_lock(7270, $1::bigint::int)",
+                              {static_cast<int64_t>(static_cast<int32_t>(id))}).value_or(false))
+            continue;
+        if (pg::scalar<bool>("SELECT EXISTS (SELECT FROM dbopt._matview_use u LEFT JOIN dbopt._matview_state s USING "
+                             "(matview) WHERE u.base = $1 AND (s.snapshot IS NULL))", {id}).value_or(true))
+            continue;
+        std::string seen;
+        for (const pg::row &r : pg::query("SELECT DISTINCT s.snapshot FROM dbopt._matview_use u JOIN "
+                                          "dbopt._matview_state s USING (matview) WHERE u.base = $1", {id}))
+            seen += (seen.empty() ? "" : " AND ") + std::string("pg_visible_in_snapshot(xid, '") +
+                    r.get<std::string>(0) + "')";
+        if (!seen.empty())
+            pg::execute("DELETE FROM " + log_name(id) + " WHERE " + seen);
+    }
+}
+
+// Past the limit the log is given up: whoever reads it starts with a full refresh.
+static void limit_logs() {
+    for (const pg::row &r : pg::query("SELECT base, log FROM dbopt._matview_base WHERE pg_relation_size(log) > $1",
+                                      {config.log_limit_mb * 1048576LL})) {
+        const Oid base = r.get<Oid>(0), log = r.get<Oid>(1);
+        // A refresh under way has made up its mind about the log already: keep out of its way.
+        bool busy = false;
+        for (const pg::row &m : pg::query("SELECT matview FROM dbopt._matview_use WHERE base = $1", {base}))
+            busy = busy || !pg::try_lock(m.get<Oid>(0), ShareUpdateExclusiveLock, 50);
+        if (busy || !pg::try_lock(log, AccessExclusiveLock, 50))
+            continue;
+        prune_logs({base});
+        const bool waiting = pg::scalar<bool>("SELECT EXISTS (SELECT FROM " + log_name(base) + ")").value_or(true);
+        if (waiting)
+            pg::execute("UPDATE dbopt._matview_state SET needs_full = 'more changes were waiting than "
+                        "dbopt.matview_log_limit allows' WHERE matview IN (SELECT matview FROM dbopt._matview_use "
+                        "WHERE base = $1)", {base});
+        pg::execute("TRUNCATE " + log_name(base));
+    }
+}
+
+void tidy() {
+    pg::execute("DELETE FROM dbopt._matview_refresh WHERE started < now() - make_interval(days => $1::int)",
+                {static_cast<int64_t>(config.history_days)});
+    for (const pg::row &r : pg::query("SELECT matview FROM dbopt._matview_state s WHERE NOT EXISTS (SELECT FROM "
+                                      "pg_catalog.pg_class c WHERE c.oid = s.matview) UNION SELECT matview FROM "
+                                      "dbopt._matview_use u WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c "
+                                      "WHERE c.oid = u.matview)")) {
+        drop_states(r.get<Oid>(0));
+        pg::execute("DELETE FROM dbopt._matview_state WHERE matview = $1", {r.get<Oid>(0)});
+    }
+    pg::execute("DELETE FROM dbopt.matview_config g WHERE NOT EXISTS "
+                "(SELECT FROM pg_catalog.pg_class c WHERE c.oid = g.matview)");
+    release_unused();
+    limit_logs();
+}
+
+void noticed_refresh(Oid matview, bool concurrent) {
+    if (own_refresh::active())
+        return;
+    const std::string name = pg::qualified_name(matview);
+    const pg::as_owner writer(extension_owner());
+    const int64_t known = pg::execute(
+        "UPDATE dbopt._matview_state SET needs_full = 'it was refreshed by another command', last_refresh = now(), "
+        "last_attempt = now(), last_mode = $2, last_status = 'done', last_reason = 'REFRESH MATERIALIZED VIEW', "
+        "failures = 0 WHERE matview = $1", {matview, concurrent ? "concurrent" : "full"});
+    if (known > 0)
+        pg::execute("INSERT INTO dbopt._matview_refresh (matview, name, started, mode, status, duration_ms, reason) "
+                    "VALUES ($1, $2, now(), $3, 'done', extract(epoch FROM clock_timestamp() - "
+                    "statement_timestamp()) * 1000, 'REFRESH MATERIALIZED VIEW')",
+                    {matview, name, concurrent ? "concurrent" : "full"});
+}
+
+} // namespace dbopt::matview

@@ -1,0 +1,188 @@
+#include "pg/capture_trigger.hpp"
+#include "pg/query.hpp"
+
+extern "C" {
+#include "access/transam.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "utils/datum.h"
+#include "utils/tuplestore.h"
+#include "utils/xid8.h"
+}
+
+namespace dbopt::pg {
+
+namespace {
+
+constexpr int log_lead = 2; // xid, w
+constexpr const char *events[] = {"ins", "upd", "del", "trunc"};
+
+struct capture {
+    Relation log;
+    TupleTableSlot *out;
+    BulkInsertState bulk;
+    AttrNumber *from; // column of the written relation for each column of the log
+    CommandId command;
+};
+
+// The log's columns are called c<attribute of the root>; a partition may number its own otherwise.
+void map_columns(capture &c, Relation written, Oid base) {
+    TupleDesc desc = RelationGetDescr(c.log);
+    c.from = static_cast<AttrNumber *>(palloc0(sizeof(AttrNumber) * desc->natts));
+    for (int i = log_lead; i < desc->natts; ++i) {
+        const AttrNumber a =
+            static_cast<AttrNumber>(atoi(NameStr(TupleDescAttr(desc, i)->attname) + 1));
+        if (RelationGetRelid(written) == base) {
+            c.from[i] = a;
+            continue;
+        }
+        const char *name = get_attname(base, a, true);
+        c.from[i] = name == nullptr ? InvalidAttrNumber : get_attnum(RelationGetRelid(written), name);
+    }
+}
+
+void write(capture &c, TupleTableSlot *row, int64 weight) {
+    ExecClearTuple(c.out);
+    c.out->tts_values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+    c.out->tts_isnull[0] = false;
+    c.out->tts_values[1] = Int64GetDatum(weight);
+    c.out->tts_isnull[1] = false;
+    for (int i = log_lead; i < c.out->tts_tupleDescriptor->natts; ++i) {
+        c.out->tts_isnull[i] = true;
+        c.out->tts_values[i] = 0;
+        if (row != nullptr && c.from[i] != InvalidAttrNumber)
+            c.out->tts_values[i] = slot_getattr(row, c.from[i], &c.out->tts_isnull[i]);
+    }
+    ExecStoreVirtualTuple(c.out);
+    table_tuple_insert(c.log, c.out, c.command, 0, c.bulk);
+}
+
+bool same(capture &c, TupleTableSlot *a, TupleTableSlot *b) {
+    for (int i = log_lead; i < c.out->tts_tupleDescriptor->natts; ++i) {
+        if (c.from[i] == InvalidAttrNumber)
+            continue;
+        bool null_a, null_b;
+        const Datum x = slot_getattr(a, c.from[i], &null_a), y = slot_getattr(b, c.from[i], &null_b);
+        const Form_pg_attribute at = TupleDescAttr(c.out->tts_tupleDescriptor, i);
+        if (null_a != null_b || (!null_a && !datum_image_eq(x, y, at->attbyval, at->attlen)))
+            return false;
+    }
+    return true;
+}
+
+void write_rows(capture &c, Relation written, Tuplestorestate *old_rows, Tuplestorestate *new_rows) {
+    TupleTableSlot *before = MakeSingleTupleTableSlot(RelationGetDescr(written), &TTSOpsMinimalTuple);
+    TupleTableSlot *after = MakeSingleTupleTableSlot(RelationGetDescr(written), &TTSOpsMinimalTuple);
+    bool more_old = old_rows != nullptr, more_new = new_rows != nullptr;
+    if (more_old)
+        tuplestore_select_read_pointer(old_rows, 0), tuplestore_rescan(old_rows);
+    if (more_new)
+        tuplestore_select_read_pointer(new_rows, 0), tuplestore_rescan(new_rows);
+    while (more_old || more_new) {
+        CHECK_FOR_INTERRUPTS();
+        more_old = more_old && tuplestore_gettupleslot(old_rows, true, false, before);
+        more_new = more_new && tuplestore_gettupleslot(new_rows, true, false, after);
+        // Equal images cancel wherever they stand: rows are counted, not numbered.
+        if (more_old && more_new && same(c, before, after))
+            continue;
+        if (more_old)
+            write(c, before, -1);
+        if (more_new)
+            write(c, after, 1);
+    }
+    ExecDropSingleTupleTableSlot(before);
+    ExecDropSingleTupleTableSlot(after);
+}
+
+void run_capture(TriggerData *t) {
+    const Oid base = static_cast<Oid>(strtoul(t->tg_trigger->tgargs[0], nullptr, 10));
+    char name[NAMEDATALEN];
+    snprintf(name, sizeof name, "matview_log_%u", base);
+    const Oid schema = get_namespace_oid("dbopt", true);
+    const Oid log = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+    if (!OidIsValid(log))
+        return; // a restored or half-removed capture: the next refresh is a full one and says so
+    capture c{};
+    c.log = table_open(log, RowExclusiveLock);
+    c.out = table_slot_create(c.log, nullptr);
+    c.command = GetCurrentCommandId(true);
+    c.bulk = GetBulkInsertState();
+    map_columns(c, t->tg_relation, base);
+    if (TRIGGER_FIRED_BY_TRUNCATE(t->tg_event))
+        write(c, nullptr, 0);
+    else
+        write_rows(c, t->tg_relation, t->tg_oldtable, t->tg_newtable);
+    FreeBulkInsertState(c.bulk);
+    ExecDropSingleTupleTableSlot(c.out);
+    table_close(c.log, NoLock);
+}
+
+std::string trigger_name(const char *event) { return std::string("dbopt_capture_") + event; }
+
+Oid trigger_of(Oid relation, const std::string &name) {
+    return call([&] { return get_trigger_oid(relation, name.c_str(), true); });
+}
+
+} // namespace
+
+std::string capture_log_name(Oid base) { return "matview_log_" + std::to_string(base); }
+
+bool has_capture(Oid relation) {
+    return std::all_of(std::begin(events), std::end(events), [&](const char *e) {
+        return OidIsValid(trigger_of(relation, trigger_name(e)));
+    });
+}
+
+void install_capture(Oid relation, Oid base) {
+    const std::string table = qualified_name(relation);
+    constexpr const char *when[] = {"INSERT ON %s REFERENCING NEW TABLE AS new_rows",
+                                    "UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+                                    "DELETE ON %s REFERENCING OLD TABLE AS old_rows", "TRUNCATE ON %s"};
+    for (int i = 0; i < 4; ++i) {
+        const std::string name = trigger_name(events[i]);
+        std::string clause = when[i];
+        clause.replace(clause.find("%s"), 2, table);
+        execute("CREATE TRIGGER " + name + " AFTER " + clause +
+                " FOR EACH STATEMENT EXECUTE FUNCTION dbopt._capture('" + std::to_string(base) + "')");
+        execute("ALTER TABLE " + table + " ENABLE ALWAYS TRIGGER " + name);
+        const ObjectAddress trigger{TriggerRelationId, trigger_of(relation, name), 0};
+        call([&] {
+            const ObjectAddress extension{ExtensionRelationId, get_extension_oid("dbopt", false), 0};
+            recordDependencyOn(&trigger, &extension, DEPENDENCY_AUTO_EXTENSION);
+        });
+    }
+}
+
+void remove_capture(Oid relation) {
+    for (const char *e : events)
+        execute("DROP TRIGGER IF EXISTS " + trigger_name(e) + " ON " + qualified_name(relation));
+}
+
+void make_member(Oid table) { execute("ALTER EXTENSION dbopt ADD TABLE " + qualified_name(table)); }
+
+void drop_member(Oid table) {
+    const std::string name = qualified_name(table);
+    execute("ALTER EXTENSION dbopt DROP TABLE " + name);
+    execute("DROP TABLE " + name);
+}
+
+} // namespace dbopt::pg
+
+extern "C" {
+PG_FUNCTION_INFO_V1(dbopt_capture);
+PGDLLEXPORT Datum dbopt_capture(PG_FUNCTION_ARGS);
+}
+
+Datum dbopt_capture(PG_FUNCTION_ARGS) {
+    return dbopt::pg::boundary([&]() -> Datum {
+        dbopt::pg::call([&] {
+            if (!CALLED_AS_TRIGGER(fcinfo))
+                ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                                errmsg("dbopt._capture works as a trigger only")));
+            dbopt::pg::run_capture(reinterpret_cast<TriggerData *>(fcinfo->context));
+        });
+        return 0;
+    });
+}
