@@ -1,5 +1,6 @@
 // SQL entry points of the advisor: arguments in, rows out.
 #include "advisor/advisor.hpp"
+#include "advisor/builds.hpp"
 
 using namespace dbopt;
 
@@ -48,4 +49,13 @@ DBOPT_FUNCTION(dbopt_index_whatif) {
 
 DBOPT_FUNCTION(dbopt_index_size) {
     return args.result(advisor::estimated_size(args.get<std::string>(0)));
+}
+
+DBOPT_FUNCTION(dbopt_index_apply) {
+    return args.result(advisor::apply(args.get<std::string>(0), args.get_or<bool>(1, true)));
+}
+
+DBOPT_FUNCTION(dbopt_index_expect) {
+    advisor::expect(args.get<std::string>(0));
+    return args.nothing();
 }

@@ -127,3 +127,75 @@ COMMENT ON VIEW dbopt.foreign_keys_unindexed IS 'foreign keys whose referencing 
 
 GRANT SELECT ON dbopt.index_usage, dbopt.index_effectiveness, dbopt.index_unused, dbopt.index_redundant,
     dbopt.index_invalid, dbopt.foreign_keys_unindexed TO PUBLIC;
+
+-- Building and keeping.
+CREATE TABLE dbopt._index_build (
+    build_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id bigint NOT NULL,
+    parent_id bigint REFERENCES dbopt._index_build,
+    relation oid NOT NULL,
+    index_schema text NOT NULL,
+    index_name text NOT NULL,
+    command text NOT NULL,
+    verify boolean NOT NULL,
+    requested_by regrole NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    status text NOT NULL DEFAULT 'building'
+        CHECK (status IN ('building', 'built', 'kept', 'dropped', 'failed')),
+    detail text,
+    estimated_bytes bigint,
+    cost_before float8,
+    cost_after float8,
+    finished_at timestamptz
+);
+COMMENT ON TABLE dbopt._index_build IS 'internal: every index_apply and what became of it';
+CREATE INDEX _index_build_open ON dbopt._index_build (build_id) WHERE status = 'building';
+
+CREATE VIEW dbopt.index_builds AS
+SELECT b.build_id, b.run_id, to_regclass(format('%I.%I', c.nspname, c.relname)) AS relation,
+    format('%I.%I', b.index_schema, b.index_name) AS index, b.status,
+    CASE WHEN b.status = 'building' THEN coalesce(r.status, 'gone') || coalesce(': ' || p.phase, '')
+        ELSE b.detail END AS detail,
+    CASE WHEN p.blocks_total > 0 THEN round(100.0 * p.blocks_done / p.blocks_total, 1)::float8 END AS progress_pct,
+    b.command, b.verify, b.requested_by, b.requested_at, b.finished_at,
+    1000 * extract(epoch FROM r.finished_at - r.started_at)::float8 AS build_ms,
+    b.estimated_bytes,
+    pg_relation_size(to_regclass(format('%I.%I', b.index_schema, b.index_name))) AS size_bytes,
+    b.cost_before, b.cost_after, b.parent_id
+FROM dbopt._index_build AS b
+LEFT JOIN (SELECT c.oid, c.relname, n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace) AS c
+    ON c.oid = b.relation
+LEFT JOIN dbopt.run AS r ON r.run_id = b.run_id
+LEFT JOIN pg_stat_progress_create_index AS p ON p.pid = r.pid AND p.relid = b.relation AND b.status = 'building';
+COMMENT ON VIEW dbopt.index_builds IS
+'indexes built by index_apply: progress, size, the workload''s cost without and with each, and why it was kept or dropped';
+GRANT SELECT ON dbopt.index_builds TO pg_monitor;
+
+CREATE TABLE dbopt.index_expected (
+    expected_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ddl text NOT NULL UNIQUE,
+    table_schema text NOT NULL,
+    table_name text NOT NULL,
+    owner regrole NOT NULL,
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    run_id bigint,
+    tried_at timestamptz,
+    problem text
+);
+COMMENT ON TABLE dbopt.index_expected IS
+'indexes that must exist: built once their table does; run_id is NULL while one is missing';
+SELECT pg_catalog.pg_extension_config_dump('dbopt.index_expected', '');
+SELECT pg_catalog.pg_extension_config_dump('dbopt.index_expected_expected_id_seq', '');
+GRANT SELECT ON dbopt.index_expected TO pg_monitor;
+
+CREATE FUNCTION dbopt.index_apply(ddl text, verify boolean = true) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dbopt_index_apply';
+COMMENT ON FUNCTION dbopt.index_apply IS
+'builds the index concurrently in the background and returns the run; with verify, drops it again if the observed workload does not gain';
+REVOKE ALL ON FUNCTION dbopt.index_apply FROM PUBLIC;
+
+CREATE FUNCTION dbopt.index_expect(ddl text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dbopt_index_expect';
+COMMENT ON FUNCTION dbopt.index_expect IS
+'an index that must exist: built as soon as its table does, shown as missing in index_expected until then';
+REVOKE ALL ON FUNCTION dbopt.index_expect FROM PUBLIC;

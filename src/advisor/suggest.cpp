@@ -1,7 +1,7 @@
+#include "advisor/role_scope.hpp"
 #include "advisor/universe.hpp"
 #include "core/index_search.hpp"
 #include "pg/catalog_text.hpp"
-#include "pg/security.hpp"
 #include "pg/transaction.hpp"
 #include <chrono>
 #include <cmath>
@@ -54,18 +54,6 @@ std::string shortened(const std::string &text) {
     std::replace_if(line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
     return text.size() > 60 ? line + " ..." : line;
 }
-
-// A captured query is planned as the role that ran it, with that role's own view of the schemas and
-// nothing of the caller's, so that nobody's functions run as somebody else.
-struct role_scope {
-    explicit role_scope(Oid role) {
-        if (!OidIsValid(role))
-            return;
-        scope.emplace(role);
-        pg::set_local("search_path", "\"$user\", public, pg_temp");
-    }
-    std::optional<pg::as_owner> scope;
-};
 
 // Parses and plans every query; those that fail are skipped with a warning.
 workload read(whatif::engine &engine, universe &all, const suggest_options &o) {

@@ -2,6 +2,7 @@
 // The formulas follow the build code of the server: _bt_buildadd and _bt_load
 // (src/backend/access/nbtree/nbtsort.c), _hash_init, brin_page_init, GIN's entry tree.
 #pragma once
+#include <cstddef>
 
 namespace dbopt::core {
 
@@ -32,6 +33,22 @@ struct gin_input {
     double table_pages = 1;
 };
 double gin_pages(const gin_input &in);
+
+// How often the keys of a sample occur in it.
+struct key_counts {
+    double keys = 0, distinct = 0, once = 0, twice = 0, thrice = 0;
+    void add(size_t times) {
+        keys += static_cast<double>(times);
+        distinct += 1;
+        once += times == 1;
+        twice += times == 2;
+        thrice += times == 3;
+    }
+};
+// Distinct keys among `total` of which the sample is a part. Keys are taken for a mixture of unique
+// ones (their number grows with the table) and of a stock that repeats (Poisson): its rate shows in
+// how many keys occur two and three times.
+double distinct_in_whole(const key_counts &sample, double total);
 
 // Distinct combinations that `rows` rows show when `possible` combinations are equally likely.
 double occupied(double possible, double rows);

@@ -394,13 +394,13 @@ index_shape size_model::btree(const definition &d, double tuples) {
 namespace {
 // What the operator class extracts from sampled rows.
 struct extracted {
-    double entries = 0;
-    double key_bytes = 0;
-    int rows = 0;
+    uint32_t hash;
+    int32_t width;
 };
 
-void extract_keys(Relation open, const key &k, const std::vector<HeapTuple> &rows, uint32_t *hashes,
-                  int room, int *count, extracted *out) {
+int extract_keys(Relation open, const key &k, const std::vector<HeapTuple> &rows, extracted *out,
+                 int room, int *count) {
+    int used_rows = 0;
     EState *estate = CreateExecutorState();
     ExprContext *context = GetPerTupleExprContext(estate);
     Expr *expression = reinterpret_cast<Expr *>(k.expression);
@@ -435,7 +435,7 @@ void extract_keys(Relation open, const key &k, const std::vector<HeapTuple> &row
         ExecStoreHeapTuple(row, slot, false);
         MemoryContext old = MemoryContextSwitchTo(context->ecxt_per_tuple_memory);
         const Datum value = ExecEvalExpr(state, context, &null);
-        ++out->rows;
+        ++used_rows;
         int32 n = 0;
         if (!null) {
             bool *nulls = nullptr;
@@ -445,11 +445,9 @@ void extract_keys(Relation open, const key &k, const std::vector<HeapTuple> &row
             for (int32 i = 0; i < n && *count < room; ++i) {
                 if (nulls != nullptr && nulls[i])
                     continue;
-                int32_t width;
                 uint8_t alignment;
-                measure(keys[i], &a, &width, &alignment, &hashes[(*count)++]);
-                out->key_bytes += width;
-                out->entries += 1;
+                measure(keys[i], &a, &out[*count].width, &alignment, &out[*count].hash);
+                ++*count;
             }
         }
         MemoryContextSwitchTo(old);
@@ -457,6 +455,7 @@ void extract_keys(Relation open, const key &k, const std::vector<HeapTuple> &row
     }
     ExecDropSingleTupleTableSlot(slot);
     FreeExecutorState(estate);
+    return used_rows;
 }
 } // namespace
 
@@ -468,31 +467,30 @@ index_shape size_model::gin(const definition &d, double tuples) {
     double pages = 0;
     for (const key &k : d.spec.keys) {
         constexpr int room = 60000;
-        std::vector<uint32_t> hashes(room);
-        int count = 0;
-        extracted x;
+        std::vector<extracted> found(room);
+        int count = 0, rows = 0;
         call([&] {
             Relation open = table_open(d.spec.relation, AccessShareLock);
-            extract_keys(open, k, s.rows, hashes.data(), room, &count, &x);
+            rows = extract_keys(open, k, s.rows, found.data(), room, &count);
             table_close(open, NoLock);
         });
-        hashes.resize(count);
-        std::sort(hashes.begin(), hashes.end());
-        double distinct = 0, once = 0;
-        for (size_t i = 0; i < hashes.size();) {
+        found.resize(count);
+        std::sort(found.begin(), found.end(),
+                  [](const extracted &a, const extracted &b) { return a.hash < b.hash; });
+        core::key_counts counts;
+        double width = 0;
+        for (size_t i = 0; i < found.size();) {
             size_t j = i;
-            while (j < hashes.size() && hashes[j] == hashes[i])
+            while (j < found.size() && found[j].hash == found[i].hash)
                 ++j;
-            distinct += 1;
-            once += j == i + 1 ? 1 : 0;
+            counts.add(j - i);
+            width += found[i].width;
             i = j;
         }
-        const double n = std::max(1.0, x.entries);
         core::gin_input in;
-        in.entries = x.entries / std::max(1, x.rows) * tuples;
-        // Haas and Stokes, as ANALYZE estimates the number of distinct values.
-        in.distinct = n * distinct / (n - once + once * n / std::max(n, in.entries));
-        in.key_bytes = x.key_bytes / n;
+        in.entries = static_cast<double>(count) / std::max(1, rows) * tuples;
+        in.distinct = core::distinct_in_whole(counts, in.entries);
+        in.key_bytes = width / std::max(1.0, counts.distinct);
         in.table_pages = s.pages;
         pages += core::gin_pages(in);
     }

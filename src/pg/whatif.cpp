@@ -2,6 +2,10 @@
 #include "pg/compat.hpp"
 #include "pg/transaction.hpp"
 
+extern "C" {
+#include "catalog/partition.h"
+}
+
 namespace dbopt::pg::whatif {
 
 armed_state *armed = nullptr;
@@ -63,10 +67,31 @@ void inject(PlannerInfo *root, Oid relation, RelOptInfo *rel) {
         table_close(open, NoLock);
 }
 
+// A partition's index is hidden with its parent's.
+bool is_hidden(Oid index) {
+    for (Oid at = index; OidIsValid(at);) {
+        if (at == armed->hidden)
+            return true;
+        at = get_rel_relispartition(at) ? get_partition_parent(at, true) : InvalidOid;
+    }
+    return false;
+}
+
+void conceal(RelOptInfo *rel) {
+    ListCell *cell;
+    foreach (cell, rel->indexlist)
+        if (is_hidden(static_cast<IndexOptInfo *>(lfirst(cell))->indexoid))
+            rel->indexlist = foreach_delete_current(rel->indexlist, cell);
+}
+
 void relation_info(PlannerInfo *root, Oid relation, bool inhparent, RelOptInfo *rel) {
     if (previous_info != nullptr)
         previous_info(root, relation, inhparent, rel);
-    if (armed != nullptr && armed->depth == 1 && !inhparent && armed->count > 0)
+    if (armed == nullptr || armed->depth != 1)
+        return;
+    if (OidIsValid(armed->hidden))
+        conceal(rel);
+    if (!inhparent && armed->count > 0)
         inject(root, relation, rel);
 }
 
@@ -460,6 +485,7 @@ PlannedStmt *engine::run(int query, std::span<const int> indexes, List **collect
     armed_state state{.indexes = show.data(),
                       .count = static_cast<int>(show.size()),
                       .collect = collected != nullptr,
+                      .hidden = hidden_,
                       .depth = 0,
                       .collected = NIL,
                       .keep = context_};

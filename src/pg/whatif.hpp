@@ -101,6 +101,8 @@ class engine {
     int64_t query_id(int query) const { return queries_[query].id; }
     Query *tree(int query) const { return queries_[query].tree; }
     const std::string &text(int query) const { return queries_[query].text; }
+    // Plans from now on as if this real index (with its partitions' parts) were not there.
+    void hide(Oid index) { hidden_ = index; }
     int64_t plans_made() const { return plans_; }
     MemoryContext context() const { return context_; }
 
@@ -120,6 +122,7 @@ class engine {
     std::vector<parsed> queries_;
     std::vector<std::vector<leaf>> indexes_;
     int64_t plans_ = 0;
+    Oid hidden_ = InvalidOid;
 };
 
 // From _PG_init. The hooks do nothing but call the previous one until an engine plans.
@@ -134,6 +137,18 @@ struct definition {
     int pages_per_range = 128;
 };
 definition parse_definition(const std::string &ddl);
+// The definition as text again, built from what was read and nothing else.
+struct create_options {
+    bool concurrently = false;
+    bool only = false;      // ON ONLY, for the parent of a partitioned table
+    Oid relation = InvalidOid; // the table or one of its partitions
+};
+std::string create_index_text(const definition &d, const std::string &name, const create_options &o);
+// Which table a CREATE INDEX is about; the table need not exist. Schema: as written, or "public".
+struct expected_table {
+    std::string schema, name;
+};
+expected_table table_of_definition(const std::string &ddl);
 // The access method's name.
 std::string method_name(Oid method);
 std::string opclass_name(Oid opclass);

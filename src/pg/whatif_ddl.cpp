@@ -1,4 +1,5 @@
 // CREATE INDEX as text: read into a specification (nothing is created), and plans as text.
+#include "pg/catalog_text.hpp"
 #include "pg/compat.hpp"
 #include "pg/relation.hpp"
 #include "pg/whatif_internal.hpp"
@@ -51,6 +52,10 @@ key read_key(const IndexElem *element, Oid relation, Oid method) {
         type = exprType(k.expression);
     }
     k.opclass = ResolveOpClass(element->opclass, type, get_am_name(method), method);
+    if (element->collation != NIL || element->opclassopts != NIL)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("COLLATE and operator class options are not supported here"),
+                        errhint("Run the CREATE INDEX yourself.")));
     k.descending = element->ordering == SORTBY_DESC;
     k.nulls_first = element->nulls_ordering == SORTBY_NULLS_DEFAULT
                         ? k.descending
@@ -81,6 +86,9 @@ void read_options(const List *options, definition *out) {
             out->deduplicate = call([&] { return defGetBoolean(e); });
         else if (name == "pages_per_range")
             out->pages_per_range = call([&] { return defGetInt32(e); });
+        else
+            raise({.code = ERRCODE_FEATURE_NOT_SUPPORTED,
+                   .message = "storage parameter \"" + std::string(name) + "\" is not supported here"});
     }
 }
 
@@ -128,9 +136,58 @@ definition parse_definition(const std::string &ddl) {
     }
     out.spec.predicate = call([&] { return read_predicate(stmt->whereClause); });
     read_options(stmt->options, &out);
+    if (stmt->tableSpace != nullptr)
+        raise({.code = ERRCODE_FEATURE_NOT_SUPPORTED, .message = "TABLESPACE is not supported here"});
     if (stmt->idxname != nullptr)
         out.name = stmt->idxname;
     return out;
+}
+
+namespace {
+std::string key_text(const key &k, Oid relation) {
+    std::string out = k.column != 0 ? quote_identifier(column_name(relation, k.column))
+                                    : index_expression(relation, k.expression);
+    if (OidIsValid(k.opclass) && !is_default_class(k.opclass))
+        out += " " + opclass_name(k.opclass);
+    if (k.descending)
+        out += k.nulls_first ? " DESC" : " DESC NULLS LAST";
+    else if (k.nulls_first)
+        out += " NULLS FIRST";
+    return out;
+}
+} // namespace
+
+// Columns are named as the table of the definition names them; a partition has the same names.
+std::string create_index_text(const definition &d, const std::string &name, const create_options &o) {
+    const Oid table = d.spec.relation;
+    std::string columns, includes, options;
+    for (const key &k : d.spec.keys)
+        columns += (columns.empty() ? "" : ", ") + key_text(k, table);
+    for (const AttrNumber c : d.spec.includes)
+        includes += (includes.empty() ? "" : ", ") + quote_identifier(column_name(table, c));
+    auto option = [&](const std::string &text) { options += (options.empty() ? "" : ", ") + text; };
+    if (d.fillfactor > 0)
+        option("fillfactor = " + std::to_string(static_cast<int>(d.fillfactor)));
+    if (!d.deduplicate)
+        option("deduplicate_items = off");
+    if (d.pages_per_range != 128)
+        option("pages_per_range = " + std::to_string(d.pages_per_range));
+    std::string out = d.spec.unique ? "CREATE UNIQUE INDEX " : "CREATE INDEX ";
+    out += o.concurrently ? "CONCURRENTLY " : "";
+    out += quote_identifier(name) + " ON " + (o.only ? "ONLY " : "") + qualified_name(o.relation);
+    out += " USING " + method_name(d.spec.method) + " (" + columns + ")";
+    out += includes.empty() ? "" : " INCLUDE (" + includes + ")";
+    out += options.empty() ? "" : " WITH (" + options + ")";
+    for (int i = 0; i < list_length(d.spec.predicate); ++i)
+        out += (i == 0 ? " WHERE (" : " AND (") +
+               expression_text(table, static_cast<Node *>(list_nth(d.spec.predicate, i))) + ")";
+    return out;
+}
+
+expected_table table_of_definition(const std::string &ddl) {
+    const IndexStmt *parsed = parse_one(ddl);
+    return {parsed->relation->schemaname != nullptr ? parsed->relation->schemaname : "public",
+            parsed->relation->relname};
 }
 
 std::string method_name(Oid method) {

@@ -48,6 +48,7 @@ struct armed_state {
     injected *indexes;
     int count;
     bool collect;
+    Oid hidden; // a real index that the plan must not see
     int depth; // of planner(): only the outermost call is ours
     List *collected; // of raw_relation, in the planning context
     MemoryContext keep; // where collected expressions go

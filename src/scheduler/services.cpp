@@ -2,6 +2,7 @@
 #include "pool/pool.hpp"
 #include "scheduler/services.hpp"
 #include "partition/partition.hpp"
+#include "advisor/builds.hpp"
 #include "capture/capture.hpp"
 #include "matview/matview.hpp"
 
@@ -11,6 +12,7 @@ namespace dbopt::scheduler {
 static const service list[] = {
     {"monitor", 10, monitor::background},
     {"partitions", 10, partition::background},
+    {"indexes", 5, advisor::background},
     {"capture", 300, capture::background},
     {"pool", 10, pool::background},
     {"matview", 10, matview::background},

@@ -1,0 +1,257 @@
+#include "advisor/builds.hpp"
+#include "advisor/advisor.hpp"
+#include "advisor/gain.hpp"
+#include "capture/capture.hpp"
+#include "pg/catalog_text.hpp"
+#include "pg/index_sample.hpp"
+#include "pg/query.hpp"
+#include "pg/queue.hpp"
+#include "pg/relation.hpp"
+#include "pg/security.hpp"
+#include "pg/transaction.hpp"
+
+namespace dbopt::advisor {
+
+namespace {
+
+constexpr Oid superuser = BOOTSTRAP_SUPERUSERID;
+
+std::string free_index_name(const pg::whatif::definition &d) {
+    if (!d.name.empty()) {
+        if (pg::relation_exists_beside(d.spec.relation, d.name))
+            pg::raise({.code = ERRCODE_DUPLICATE_TABLE,
+                       .message = "relation \"" + d.name + "\" already exists",
+                       .hint = "Give the index another name, or none."});
+        return d.name;
+    }
+    std::string base = pg::get_relation(d.spec.relation).name;
+    for (const pg::whatif::key &k : d.spec.keys)
+        base += "_" + (k.column != 0 ? pg::column_name(d.spec.relation, k.column)
+                                     : pg::expression_label(k.expression));
+    for (int n = 0;; ++n) {
+        const std::string tail = n == 0 ? "_idx" : "_idx" + std::to_string(n);
+        const std::string name = pg::clip_identifier(base, 63 - tail.size()) + tail;
+        if (!pg::relation_exists_beside(d.spec.relation, name))
+            return name;
+    }
+}
+
+struct names {
+    std::string index, schema;
+    std::string qualified() const {
+        return pg::quote_identifier(schema) + "." + pg::quote_identifier(index);
+    }
+};
+
+int64_t record(const pg::whatif::definition &d, const names &n, const std::string &command, bool verify,
+               int64_t run, std::optional<int64_t> parent, double pages) {
+    const Oid requester = pg::caller();
+    const pg::as_owner as(superuser);
+    return pg::scalar<int64_t>(
+               "INSERT INTO dbopt._index_build (run_id, parent_id, relation, index_schema, index_name,"
+               " command, verify, requested_by, estimated_bytes)"
+               " VALUES ($1, $2::bigint, $3, $4, $5, $6, $7, $8, $9) RETURNING build_id",
+               {run, parent, d.spec.relation, n.schema, n.index, command, verify, requester,
+                static_cast<int64_t>(pages * 8192)})
+        .value();
+}
+
+int64_t enqueue_build(const pg::whatif::definition &d, const names &n, const std::string &command) {
+    // Two concurrent builds on one table wait for each other: the later one begins later, and is
+    // tried again should they meet all the same.
+    return pg::enqueue({.area = "indexes",
+                        .command = command,
+                        .object = d.spec.relation,
+                        .cleanup = "DROP INDEX CONCURRENTLY IF EXISTS " + n.qualified(),
+                        .delay_seconds = pg::run_pending("indexes", d.spec.relation) ? 5.0 : 0.0,
+                        .retry_class = "database"});
+}
+
+// The parent's index at once (it is empty), then one build per leaf; background() attaches them.
+int64_t apply_partitioned(const pg::whatif::definition &d, const names &n, bool verify, double pages) {
+    const std::string parent = pg::whatif::create_index_text(
+        d, n.index, {.concurrently = false, .only = true, .relation = d.spec.relation});
+    pg::execute(parent);
+    int64_t first = 0;
+    std::optional<int64_t> parent_build;
+    for (const pg::row &r : pg::query("SELECT t.relid::oid, c.relname::text FROM pg_catalog.pg_partition_tree($1) AS t"
+                                      " JOIN pg_catalog.pg_class AS c ON c.oid = t.relid WHERE t.isleaf",
+                                      {d.spec.relation})) {
+        pg::whatif::definition leaf = d;
+        const Oid leaf_oid = r.get<Oid>(0);
+        names m{.index = pg::clip_identifier(r.get<std::string>(1) + "_" + n.index, 63),
+                .schema = pg::get_relation(leaf_oid).schema};
+        const std::string command = pg::whatif::create_index_text(
+            d, m.index, {.concurrently = true, .only = false, .relation = leaf_oid});
+        leaf.spec.relation = leaf_oid;
+        const int64_t run = enqueue_build(leaf, m, command);
+        if (!parent_build)
+            parent_build = record(d, n, parent, verify, run, std::nullopt, pages);
+        record(leaf, m, command, false, run, parent_build, 0);
+        first = first == 0 ? run : first;
+    }
+    return first;
+}
+
+} // namespace
+
+int64_t apply(const std::string &ddl, bool verify, std::optional<int64_t> expectation) {
+    const pg::whatif::definition d = pg::whatif::parse_definition(ddl);
+    pg::require_owner(d.spec.relation);
+    const pg::relation_info table = pg::get_relation(d.spec.relation);
+    if (table.persistence == 't' || pg::is_catalog(table))
+        pg::raise({.code = ERRCODE_WRONG_OBJECT_TYPE,
+                   .message = "cannot build an index on " + table.qualified() + " in the background",
+                   .hint = "Run the CREATE INDEX yourself."});
+    const names n{.index = free_index_name(d), .schema = table.schema};
+    const pg::whatif::engine home;
+    pg::whatif::size_model sizes(home.context());
+    const double pages = sizes.shape(d).pages;
+    int64_t run;
+    if (table.kind == 'p') {
+        run = apply_partitioned(d, n, verify, pages);
+    } else {
+        const std::string command = pg::whatif::create_index_text(
+            d, n.index, {.concurrently = true, .only = false, .relation = d.spec.relation});
+        run = enqueue_build(d, n, command);
+        record(d, n, command, verify, run, std::nullopt, pages);
+    }
+    if (expectation) {
+        const pg::as_owner as(superuser);
+        pg::execute("UPDATE dbopt.index_expected SET run_id = $2, tried_at = clock_timestamp()"
+                    " WHERE expected_id = $1",
+                    {*expectation, run});
+    }
+    if (!pg::workers_available())
+        pg::notice("the build is queued, but no dbopt worker serves this database now",
+                   "dbopt must be in shared_preload_libraries for queued work to be done.");
+    return run;
+}
+
+void expect(const std::string &ddl) {
+    const pg::whatif::expected_table target = pg::whatif::table_of_definition(ddl);
+    const Oid requester = pg::caller();
+    const pg::as_owner as(superuser);
+    pg::execute("INSERT INTO dbopt.index_expected (ddl, table_schema, table_name, owner) VALUES ($1, $2, $3, $4)"
+                " ON CONFLICT (ddl) DO NOTHING",
+                {ddl, target.schema, target.name, requester});
+}
+
+namespace {
+
+void finish(int64_t build, const std::string &status, const std::string &detail, double before = 0,
+            double after = 0) {
+    pg::execute("UPDATE dbopt._index_build SET status = $2, detail = $3, finished_at = clock_timestamp(),"
+                " cost_before = nullif($4, 0), cost_after = nullif($5, 0) WHERE build_id = $1",
+                {build, status, detail, before, after});
+}
+
+std::string percent(double before, double after) {
+    char text[64];
+    snprintf(text, sizeof text, "%.1f", before > 0 ? 100 * (before - after) / before : 0);
+    return text;
+}
+
+void verify_build(int64_t build, Oid index, const std::string &qualified, Oid requester) {
+    const workload_gain g = gain_of_index(index);
+    if (g.statements == 0) {
+        finish(build, "kept", "built; no observed statement reads its table, so its gain is not known yet");
+        return;
+    }
+    if (g.cost_with < g.cost_without * 0.999) {
+        finish(build, "kept", "the observed statements on its table cost " +
+                                  percent(g.cost_without, g.cost_with) + " % less with it",
+               g.cost_without, g.cost_with);
+        return;
+    }
+    pg::enqueue({.area = "indexes",
+                 .command = "DROP INDEX CONCURRENTLY IF EXISTS " + qualified,
+                 .run_as = requester});
+    finish(build, "dropped", "none of the " + std::to_string(g.statements) +
+                                 " observed statements on its table is planned cheaper with it",
+           g.cost_without, g.cost_with);
+}
+
+// One build to its next state. Returns whether there was one.
+void advance(const pg::row &r) {
+    const auto build = r.get<int64_t>(0);
+    const auto state = pg::find_run(r.get_or<int64_t>(1, 0));
+    const std::string qualified = pg::quote_identifier(r.get<std::string>(3)) + "." +
+                                  pg::quote_identifier(r.get<std::string>(4));
+    const Oid requester = r.get<Oid>(6);
+    if (state && !state->over())
+        return;
+    if (state && state->status != "done") { // a retry is a run of its own
+        const auto next = pg::scalar<int64_t>(
+            "SELECT max(run_id) FROM dbopt.run WHERE run_id > $1 AND area = 'indexes' AND command = $2",
+            {r.get<int64_t>(1), r.get<std::string>(8)});
+        if (next) {
+            pg::execute("UPDATE dbopt._index_build SET run_id = $2 WHERE build_id = $1", {build, *next});
+            return;
+        }
+    }
+    if (!state || state->status != "done") {
+        finish(build, "failed", state ? state->message : "the run is gone from the queue's history");
+        return;
+    }
+    const Oid index = pg::scalar<Oid>("SELECT i.indexrelid FROM pg_catalog.pg_index AS i"
+                                      " WHERE i.indexrelid = pg_catalog.to_regclass($1) AND i.indisvalid",
+                                      {qualified})
+                          .value_or(InvalidOid);
+    if (!OidIsValid(index)) {
+        finish(build, "failed", "the index is not there, or not valid");
+        return;
+    }
+    if (!r.null(7)) { // a leaf of a partitioned index
+        pg::execute("ALTER INDEX " + r.get<std::string>(7) + " ATTACH PARTITION " + qualified);
+        finish(build, "built", "attached to " + r.get<std::string>(7));
+    } else if (r.get<bool>(5)) {
+        verify_build(build, index, qualified, requester);
+    } else {
+        finish(build, "built", "");
+    }
+}
+
+void advance_all() {
+    const pg::result open = pg::query(
+        "SELECT b.build_id, b.run_id, b.relation, b.index_schema, b.index_name, b.verify, b.requested_by::oid,"
+        " (SELECT pg_catalog.quote_ident(p.index_schema) || '.' || pg_catalog.quote_ident(p.index_name)"
+        "  FROM dbopt._index_build AS p WHERE p.build_id = b.parent_id), b.command"
+        " FROM dbopt._index_build AS b WHERE b.status = 'building'"
+        // a parent waits for its leaves
+        " AND NOT EXISTS (SELECT FROM dbopt._index_build AS l WHERE l.parent_id = b.build_id AND l.status = 'building')"
+        " ORDER BY b.build_id LIMIT 20");
+    for (const pg::row &r : open)
+        if (const auto failed = pg::subtransaction([&] { advance(r); }))
+            finish(r.get<int64_t>(0), "failed", failed->message());
+}
+
+void build_expected() {
+    const pg::result due = pg::query(
+        "SELECT e.expected_id, e.ddl, e.owner::oid FROM dbopt.index_expected AS e"
+        " WHERE e.run_id IS NULL AND (e.tried_at IS NULL OR e.tried_at < clock_timestamp() - interval '5 min')"
+        " AND pg_catalog.to_regclass(pg_catalog.quote_ident(e.table_schema) || '.' || pg_catalog.quote_ident(e.table_name))"
+        " IS NOT NULL LIMIT 10");
+    for (const pg::row &r : due) {
+        const auto id = r.get<int64_t>(0);
+        const auto ddl = r.get<std::string>(1);
+        const auto failed = pg::subtransaction([&] {
+            const pg::as_owner as(r.get<Oid>(2));
+            pg::set_local("search_path", "\"$user\", public, pg_temp");
+            apply(ddl, false, id);
+        });
+        pg::execute("UPDATE dbopt.index_expected SET tried_at = clock_timestamp(), problem = $2 WHERE expected_id = $1",
+                    {id, failed ? pg::value(failed->message()) : pg::value(nullptr)});
+    }
+}
+
+} // namespace
+
+void background() {
+    pg::transaction work;
+    advance_all();
+    build_expected();
+    work.commit();
+}
+
+} // namespace dbopt::advisor
