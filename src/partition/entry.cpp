@@ -118,3 +118,11 @@ DBOPT_FUNCTION(dbopt_partition_drain_default) {
     room::drain_default(parent, batch);
     return args.nothing();
 }
+
+DBOPT_FUNCTION(dbopt_partition_pruning) {
+    const std::vector<room::pruned> found = room::pruning(args.get<std::string>(0));
+    pg::rows out(args);
+    for (const room::pruned &p : found)
+        out.add(p.parent, p.partitions, p.scanned, p.at);
+    return out.done();
+}

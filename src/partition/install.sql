@@ -187,3 +187,9 @@ CREATE PROCEDURE dbopt.partition_drain_default(parent regclass, batch integer DE
 LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_drain_default';
 COMMENT ON PROCEDURE dbopt.partition_drain_default(regclass, integer) IS
     'moves rows out of the default partition into the partitions they belong to; at every instant each row is visible once';
+
+CREATE FUNCTION dbopt.partition_pruning(query text)
+RETURNS TABLE (parent regclass, partitions bigint, scanned bigint, pruned_at text)
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'dbopt_partition_pruning';
+COMMENT ON FUNCTION dbopt.partition_pruning(text) IS
+    'partitions that a query would read of each partitioned table, and when the others are left out: plan, execution, never; plans the query, does not run it';

@@ -90,6 +90,13 @@ struct listed {
 };
 std::vector<listed> list(Oid parent);
 
+struct pruned {
+    Oid parent;
+    int64_t partitions, scanned;
+    std::string at; // plan, execution, never
+};
+std::vector<pruned> pruning(const std::string &query);
+
 void define_settings();
 // One round of the database worker over all sets, each in its own short transactions.
 void background();

@@ -174,4 +174,13 @@ inline TM_Result update_tuple(Relation relation, ItemPointer tid, TupleTableSlot
 #endif
 }
 
+// Whether an Append or MergeAppend can drop partitions when it is executed.
+template <class Node> bool has_prune_steps(const Node *append) {
+#if PG_VERSION_NUM >= 180000
+    return append->part_prune_index >= 0;
+#else
+    return append->part_prune_info != nullptr;
+#endif
+}
+
 } // namespace dbopt::pg::compat
