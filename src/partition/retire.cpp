@@ -151,6 +151,8 @@ void background() {
     std::vector<Oid> due;
     {
         pg::transaction t;
+        // A table that was dropped needs nobody any more.
+        pg::execute("DELETE FROM dbopt.partition_config c WHERE NOT EXISTS (SELECT FROM pg_class WHERE oid = c.parent)");
         due = sets_with_work();
         // A set with a lasting problem is tried once a minute, not in every round.
         for (const pg::row r : pg::query("SELECT parent::oid FROM dbopt.partition_config WHERE last_problem IS NOT NULL "
