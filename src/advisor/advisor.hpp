@@ -49,4 +49,7 @@ whatif_result what_if(const std::string &query, const std::vector<std::string> &
 
 int64_t estimated_size(const std::string &ddl);
 
+// The database worker's round: moves each queued build to its next state.
+void background();
+
 } // namespace dbopt::advisor

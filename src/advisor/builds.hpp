@@ -16,6 +16,4 @@ int64_t apply(const std::string &ddl, bool verify, std::optional<int64_t> expect
 // Remembers that an index must exist; background() builds it once its table does.
 void expect(const std::string &ddl);
 
-void background();
-
 } // namespace dbopt::advisor

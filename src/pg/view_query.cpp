@@ -550,10 +550,13 @@ void reader::read_aggregate(Aggref *a, int number) {
         out = name + ":" + std::to_string(argument); // resolved where the multiset is known
         return;
     }
-    static const std::set<std::string> exact = {"stddev",   "stddev_samp", "stddev_pop", "variance",
-                                                "var_samp", "var_pop",     "min",        "max"};
-    static const std::set<std::string> bits = {"bit_and", "bit_or", "bit_xor"};
-    if ((exact.contains(name) && (whole || type == NUMERICOID)) || bits.contains(name)) {
+    static constexpr std::string_view exact[] = {"stddev",   "stddev_samp", "stddev_pop", "variance",
+                                                 "var_samp", "var_pop",     "min",        "max"};
+    static constexpr std::string_view bits[] = {"bit_and", "bit_or", "bit_xor"};
+    const auto among = [&](std::span<const std::string_view> list) {
+        return std::find(list.begin(), list.end(), name) != list.end();
+    };
+    if ((among(exact) && (whole || type == NUMERICOID)) || among(bits)) {
         form.what = core::view_form::kind::recomputed;
         return;
     }

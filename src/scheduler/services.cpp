@@ -2,7 +2,7 @@
 #include "pool/pool.hpp"
 #include "scheduler/services.hpp"
 #include "partition/partition.hpp"
-#include "advisor/builds.hpp"
+#include "advisor/advisor.hpp"
 #include "capture/capture.hpp"
 #include "matview/matview.hpp"
 
