@@ -196,7 +196,7 @@ void universe::propose_partial(const whatif::relation_use &use, const core::rela
                                relation_facts &f, std::set<core::index_candidate> *out) {
     for (Node *condition : use.conditions) {
         const pg::condition_shape shape = pg::describe_condition(condition);
-        if (shape.column == 0 || (shape.compares && sizes_.statistics(use.relation, shape.column).distinct > 50))
+        if (shape.column == 0 || (shape.compares && sizes_.statistics(use.relation, shape.column).distinct > 10))
             continue;
         List *list = pg::make_list(condition, engine_.context());
         if (sizes_.fraction(use.relation, list) > 0.3)
