@@ -1,5 +1,6 @@
 #include "core/index_search.hpp"
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <set>
@@ -72,6 +73,13 @@ double index_search::look(int q, const bits &shown) {
     return p.cost;
 }
 
+index_search::bits index_search::used_under(int q, const bits &set) const {
+    for (const fact &f : known_[q].facts)
+        if ((f.used & ~set).none() && (set & ~f.shown).none())
+            return f.used;
+    return {};
+}
+
 double index_search::arithmetic(int q, const bits &set) {
     ++evaluations_;
     for (const atom &a : known_[q].atoms)
@@ -119,9 +127,21 @@ void index_search::explore(int q) {
     for (const auto &[h, set] : by_size)
         if (!late())
             look(q, set);
-    for (size_t i = 0; i < k.local.size(); ++i)
-        if (favourites[i] && !late())
-            look(q, bits(k.fitting).reset(i));
+    // Without each favourite, then without each favourite of those plans, and so on for a while: what
+    // a good plan hides is the next best one.
+    std::vector<bits> shown{k.fitting};
+    const int64_t most = plans_ + std::clamp<int64_t>(250 / static_cast<int64_t>(queries_.size()), 10, 40);
+    for (size_t at = 0; at < shown.size() && shown.size() < 200; ++at) {
+        const bits set = shown[at];
+        const bits used = at == 0 ? favourites : used_under(q, set);
+        for (size_t i = 0; i < k.local.size() && plans_ < most && !late(); ++i)
+            if (used[i]) {
+                shown.push_back(bits(set).reset(i));
+                look(q, shown.back());
+            }
+        if (plans_ >= most)
+            break;
+    }
     if (by_relation.size() > 1)
         for (const auto &[r, set] : by_relation)
             if (!late())
@@ -345,6 +365,27 @@ bool index_search::exchange(configuration &c) {
     return better;
 }
 
+// A few indexes out at random, the room filled anew: finds what no single exchange does.
+void index_search::shake(configuration &c, int times) {
+    for (int n = 0; n < times && c.count > 1 && !late(); ++n) {
+        configuration trial = c;
+        const int out = 2 + static_cast<int>(random_() % 3);
+        for (int k = 0; k < out && trial.count > 0; ++k) {
+            int nth = static_cast<int>(random_() % static_cast<unsigned>(trial.count));
+            for (size_t i = 0; i < indexes_.size(); ++i)
+                if (trial.in[i] && nth-- == 0) {
+                    toggle(trial, static_cast<int>(i));
+                    break;
+                }
+        }
+        constexpr std::array exponents{1.0, 0.5, 0.0};
+        greedy(trial, exponents[random_() % exponents.size()]);
+        prune(trial, base_ * limits_.least_gain);
+        if (trial.total < c.total - base_ * 1e-6)
+            c = std::move(trial);
+    }
+}
+
 void index_search::refresh(configuration &c) {
     c.total = 0;
     for (size_t i = 0; i < indexes_.size(); ++i)
@@ -446,6 +487,7 @@ search_result index_search::run() {
         }
         for (int i = 0; i < 6 && !late() && exchange(found); ++i)
             greedy(found, 1.0);
+        shake(found, queries_.size() <= 30 ? 16 : 6);
         prune(found, least);
         const bool learned = verify(found);
         refresh(best);
@@ -455,6 +497,7 @@ search_result index_search::run() {
             break;
     }
     out.complete = !late();
+    verify(best);
     prune(best, least);
     out.steps = ranked(best);
     out.cost_after = out.steps.empty() ? base_ : out.steps.back().cost_after;

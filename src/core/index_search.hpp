@@ -13,6 +13,7 @@
 #include <bitset>
 #include <cstdint>
 #include <functional>
+#include <random>
 #include <span>
 #include <vector>
 
@@ -93,6 +94,7 @@ class index_search {
 
     double look(int q, const bits &shown);
     bool settled(int q, const bits &set, double *cost) const;
+    bits used_under(int q, const bits &set) const;
     double arithmetic(int q, const bits &set);
     void explore(int q);
     void share_pools();
@@ -104,6 +106,7 @@ class index_search {
     void prune(configuration &c, double least);
     bool exchange(configuration &c);
     bool verify(configuration &c);
+    void shake(configuration &c, int times);
     void refresh(configuration &c);
     std::vector<search_step> ranked(const configuration &c);
     bool late() const { return now_() > limits_.deadline; }
@@ -119,6 +122,7 @@ class index_search {
     std::vector<int> changed_at_;               // query → place in changed_, or -1
     double base_ = 0;
     int64_t plans_ = 0, evaluations_ = 0;
+    std::minstd_rand random_{42}; // the same answer for the same question
 };
 
 } // namespace dbopt::core

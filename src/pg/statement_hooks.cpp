@@ -169,7 +169,9 @@ void run_measured(const executor_run &run) {
 }
 
 void on_run(const executor_run &run) {
-    if (run.query->plannedstmt->queryId != 0 && is_client() && wanted())
+    if (*capture_setting == static_cast<int>(capture_level::none))
+        compat::call_run(previous_run, run);
+    else if (run.query->plannedstmt->queryId != 0 && is_client() && wanted())
         run_measured(run);
     else
         run_below(run);
@@ -186,6 +188,13 @@ void on_run_hook(QueryDesc *query, ScanDirection direction, uint64 count, bool o
 #endif
 
 void on_finish(QueryDesc *query) {
+    if (*capture_setting == static_cast<int>(capture_level::none)) {
+        if (previous_finish != nullptr)
+            previous_finish(query);
+        else
+            standard_ExecutorFinish(query);
+        return;
+    }
     ++level;
     PG_TRY();
     {
