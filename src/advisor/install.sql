@@ -72,7 +72,7 @@ COMMENT ON VIEW dbopt.index_unused IS
 'indexes that no query has read since the statistics began and that guard no rule; never a unique, primary, constraint, replica-identity or partition''s index';
 
 CREATE VIEW dbopt.index_redundant AS
-SELECT a.indrelid::regclass AS relation, a.indexrelid::regclass AS index, b.indexrelid::regclass AS covered_by,
+SELECT DISTINCT ON (a.indexrelid) a.indrelid::regclass AS relation, a.indexrelid::regclass AS index, b.indexrelid::regclass AS covered_by,
     CASE WHEN a.indkey::text = b.indkey::text AND a.indnkeyatts = b.indnkeyatts THEN 'duplicate' ELSE 'prefix' END
         AS kind,
     pg_relation_size(a.indexrelid) AS size_bytes,
@@ -95,7 +95,8 @@ WHERE ca.relkind = 'i' AND ca.relam = 403 AND a.indisvalid AND b.indisvalid AND 
     AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = a.indexrelid)
     -- of two equal ones the younger is the redundant one
     AND (a.indnatts < b.indnatts OR b.indisunique OR a.indexrelid > b.indexrelid)
-    AND ca.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace);
+    AND ca.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+ORDER BY a.indexrelid, b.indexrelid;
 COMMENT ON VIEW dbopt.index_redundant IS
 'plain b-trees that another index on the same table serves as well: duplicates and prefixes; never a unique, constraint, partial or expression index';
 
