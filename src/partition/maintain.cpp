@@ -33,10 +33,30 @@ void refuse_unknown_actions(const std::vector<std::string> &actions) {
                        .hint = "The actions are create, drop, detach, archive, finalize, drain."});
 }
 
+// on_reference => 'cascade': the rows of other tables that refer to the partition go first.
+std::vector<std::string> cascade_commands(const open_set &s, const std::string &partition) {
+    std::vector<std::string> commands;
+    if (!s.config.cascade)
+        return commands;
+    for (const pg::row r : pg::query(
+             "SELECT f.conrelid, string_agg(format('c.%I = p.%I', a.attname, b.attname), ' AND ' ORDER BY k.n) "
+             "FROM pg_constraint f CROSS JOIN LATERAL unnest(f.conkey, f.confkey) WITH ORDINALITY k(ours, theirs, n) "
+             "JOIN pg_attribute a ON a.attrelid = f.conrelid AND a.attnum = k.ours "
+             "JOIN pg_attribute b ON b.attrelid = f.confrelid AND b.attnum = k.theirs "
+             "WHERE f.confrelid = $1 AND f.contype = 'f' AND f.conparentid = 0 GROUP BY f.oid, f.conrelid ORDER BY f.oid",
+             {s.table.relation}))
+        commands.push_back("DELETE FROM " + pg::qualified_name(r.get<Oid>(0)) + " c USING " + partition +
+                           " p WHERE " + r.get<std::string>(1));
+    return commands;
+}
+
 std::vector<std::string> retire_commands(const open_set &s, Oid partition, bool pending = false) {
     const std::string name = pg::qualified_name(partition);
-    std::vector<std::string> commands{"ALTER TABLE " + s.parent_name() + " DETACH PARTITION " + name +
-                                      (pending ? " FINALIZE" : "")};
+    std::vector<std::string> commands;
+    if (!pending)
+        commands = cascade_commands(s, name);
+    commands.push_back("ALTER TABLE " + s.parent_name() + " DETACH PARTITION " + name +
+                       (pending ? " FINALIZE" : ""));
     if (pending)
         return commands;
     for (std::string &c : after_detach(s.config, name))
@@ -73,7 +93,9 @@ void carry_out(task &t) {
                 pg::query(command);
         return;
     }
-    lock_in_order(*t.set, t.kind == task::finalize ? "SHARE UPDATE EXCLUSIVE" : "ACCESS EXCLUSIVE");
+    // The deletes of a cascade may take long and come before the lock.
+    if (t.kind == task::finalize || !t.set->config.cascade)
+        lock_in_order(*t.set, t.kind == task::finalize ? "SHARE UPDATE EXCLUSIVE" : "ACCESS EXCLUSIVE");
     for (const std::string &command :
          retire_commands(*t.set, t.relation, t.kind == task::finalize))
         pg::query(command);

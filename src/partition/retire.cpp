@@ -23,7 +23,7 @@ std::vector<std::string> after_detach(const set_config &s, const std::string &na
 
 // PostgreSQL refuses CONCURRENTLY beside a default partition. Without a worker: the short lock.
 bool detach_in_worker(task &t) {
-    if (t.set->table.has_default || !pg::workers_available())
+    if (t.set->table.has_default || t.set->config.cascade || !pg::workers_available())
         return false;
     if (!pg::run_pending("partitions", t.relation)) {
         const std::string command = "ALTER TABLE " + t.set->parent_name() + " DETACH PARTITION " +

@@ -1,6 +1,6 @@
 -- Every other key type: one round each, against PostgreSQL's own reading of the bounds.
 BEGIN;
-SELECT plan(22);
+SELECT plan(27);
 SET client_min_messages = warning;
 SET timezone = 'UTC';
 CREATE SCHEMA part;
@@ -49,5 +49,17 @@ CREATE TABLE part.two (t date, id int) PARTITION BY RANGE (t, id);
 SELECT lives_ok($$SELECT dbopt.partition_manage('part.two', '1 month')$$, 'the key may have further columns');
 CREATE TABLE part.expr (t timestamp) PARTITION BY RANGE (date_trunc('day', t));
 SELECT lives_ok($$SELECT dbopt.partition_manage('part.expr', '1 day')$$, 'or be an expression');
+
+-- rows of other tables that refer to a partition
+CREATE TABLE part.ref (id bigint REFERENCES part.ids);
+INSERT INTO part.ids VALUES (3100), (8500);
+INSERT INTO part.ref VALUES (3100), (8500);
+SELECT results_eq($$SELECT action, partition, status FROM dbopt.partition_maintain('part.ids', ARRAY['drop'])$$,
+    $$VALUES ('drop', 'part.ids_3000', 'failed'), ('drop', 'part.ids_4000', 'done'), ('drop', 'part.ids_5000', 'done')$$, 'keep it from being retired');
+SELECT is((SELECT count(*) FROM part.ids WHERE id = 3100), 1::bigint, 'and nothing is lost');
+SELECT matches(last_problem, 'ref_id_fkey', 'the set names the key') FROM dbopt.partition_sets WHERE parent = 'part.ids'::regclass;
+SELECT lives_ok($$SELECT dbopt.partition_manage('part.ids', '1000', on_reference => 'cascade')$$, 'unless that is wanted');
+SELECT dbopt.partition_maintain('part.ids', ARRAY['drop']) \g /dev/null
+SELECT results_eq('SELECT id FROM part.ref', 'VALUES (8500::bigint)', 'then they go with it');
 SELECT * FROM finish();
 ROLLBACK;
