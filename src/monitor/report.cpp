@@ -24,12 +24,14 @@ border-radius:8px;padding:.5rem .8rem}.tile b{display:block;font-size:1.4rem}
 .critical{color:var(--bad)}.warning{color:var(--warn)}.ok{color:var(--good)}
 .scroll{overflow-x:auto;border:1px solid var(--line);border-radius:8px}table{border-collapse:collapse;width:100%;font-size:.87rem}
 caption{text-align:left;padding:.4rem .6rem;color:var(--soft)}th,td{padding:.3rem .6rem;text-align:left;vertical-align:top;
-border-top:1px solid var(--line)}th{background:var(--card);white-space:nowrap}td.n{text-align:right;font-variant-numeric:tabular-nums;
+border-top:1px solid var(--line)}th{background:var(--card);white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;
 white-space:nowrap}code,td.c{font-family:ui-monospace,monospace;font-size:.82rem;white-space:pre-wrap;overflow-wrap:anywhere}
 td.c{min-width:14rem}.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(17rem,1fr));gap:.8rem}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.5rem}figcaption{font-size:.85rem;color:var(--soft)}
 figcaption b{color:var(--fg)}svg{width:100%;height:auto;display:block}.line{fill:none;stroke:var(--accent);stroke-width:1.5}
 .axis{stroke:var(--line)}svg text{font-size:9px;fill:var(--soft)}
+@media(max-width:44rem){.stack thead{display:none}.stack tr{display:block;border-top:1px solid var(--line);padding:.4rem 0}
+.stack td{display:block;border:0;padding:.1rem .6rem}.stack td.n{text-align:left}}
 @media print{body{max-width:none;font-size:11px}.scroll{overflow:visible}h2{break-after:avoid}figure,tr{break-inside:avoid}}
 </style>
 )";
@@ -88,7 +90,8 @@ void table(std::string &out, const char *id, const char *title, const char *capt
     out += head + "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"" + id + "\">\n<table><caption>" +
            caption + "</caption>\n<thead><tr>";
     for (const column &c : columns)
-        out += std::string("<th scope=\"col\">") + c.title + "</th>\n";
+        out += std::string(c.as >= show::number && c.as != show::status ? "<th scope=\"col\" class=\"n\">" : "<th scope=\"col\">") +
+               c.title + "</th>\n";
     out += "</tr></thead>\n<tbody>\n" + body + "</tbody></table></div></section>\n";
 }
 
@@ -120,6 +123,14 @@ void head(std::string &out, const std::vector<finding> &findings) {
     out += "</div>\n";
 }
 
+// The check's name says what is counted: "1 tables" would say it twice, and wrongly.
+std::string_view shown_unit(std::string_view unit) {
+    for (const std::string_view u : {"%", "s", "ms", "h", "min", "days", "bytes", "per hour"})
+        if (u == unit)
+            return u;
+    return "";
+}
+
 void problems(std::string &out, const std::vector<finding> &findings) {
     out += "<section aria-labelledby=\"wrong\"><h2 id=\"wrong\">What is wrong</h2>\n";
     std::string body;
@@ -127,13 +138,13 @@ void problems(std::string &out, const std::vector<finding> &findings) {
         for (const finding &f : findings)
             if (f.status == status)
                 body += "<tr><td class=\"" + f.status + "\"><b>" + f.status + "</b></td>\n<td>" + f.what->name + "</td>\n<td class=\"n\">" +
-                        (f.value ? escape_html(core::short_number(*f.value, f.what->unit)) : "–") + "</td>\n<td>" +
+                        (f.value ? escape_html(core::short_number(*f.value, shown_unit(f.what->unit))) : "–") + "</td>\n<td>" +
                         escape_html(f.detail) + "</td>\n<td>" + escape_html(f.what->advice) + "</td></tr>\n";
     if (body.empty())
         out += "<p class=\"ok\">Nothing: all checks that apply are in order.</p></section>\n";
     else
-        out += "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"wrong\">\n<table><caption>Health checks that are not in order, worst first</caption>\n"
-               "<thead><tr><th scope=\"col\">Status</th><th scope=\"col\">Check</th><th scope=\"col\">Value</th><th scope=\"col\">Detail</th>"
+        out += "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"wrong\">\n<table class=\"stack\"><caption>Health checks that are not in order, worst first</caption>\n"
+               "<thead><tr><th scope=\"col\">Status</th><th scope=\"col\">Check</th><th scope=\"col\" class=\"n\">Value</th><th scope=\"col\">Detail</th>"
                "<th scope=\"col\">What to do</th></tr></thead>\n<tbody>\n" + body + "</tbody></table></div></section>\n";
 }
 

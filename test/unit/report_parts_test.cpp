@@ -48,6 +48,8 @@ TEST(Html, Numbers) {
     EXPECT_EQ(short_number(1536, "bytes"), "1.50 kB");
     EXPECT_EQ(short_number(1234567, ""), "1.23M");
     EXPECT_EQ(short_number(99.5, "%"), "99.5%");
+    EXPECT_EQ(short_number(24600, "ms"), "24.6 s");
+    EXPECT_EQ(short_number(180000, "ms"), "3 min");
     EXPECT_EQ(short_number(std::nan(""), ""), "–");
 }
 
