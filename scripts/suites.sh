@@ -112,9 +112,8 @@ suite_tap() {
     local again; again=$(sed -n 's/^\(t\/[^ ]*\.pl\) *(Wstat.*/\1/p' "$log" | sort -u)
     if [ "$n" -gt 0 ] && [ -n "$again" ] && [ -z "${1:-}" ]; then
         TAP_JOBS=1 suite_tap "$(echo $again)" 3>"$log.again"
-        read -r p1 n <"$log.again"
-        p=$((p + p1))
-        [ "$n" -gt 0 ] || echo "$(echo $again)" >"$WORK/out/second-try"
+        local first=$n; read -r _ n <"$log.again"
+        [ "$n" -gt 0 ] || { p=$((p + first)); echo $again >"$WORK/out/second-try"; }
     fi
     echo $p $n >&3
 }
