@@ -33,7 +33,7 @@ WITH s AS (SELECT current_setting('autovacuum_vacuum_threshold')::float8 AS vt,
                   current_setting('autovacuum_freeze_max_age')::float8 AS fm),
 t AS MATERIALIZED (
   SELECT c.oid, greatest(c.reltuples, 0)::float8 AS tuples, c.relpages, c.reltuples < 0 AS unknown,
-         c.relkind, c.relpersistence, c.reloptions::text AS opt, age(nullif(c.relfrozenxid, '0'::xid)) AS xage,
+         c.relkind, c.relpersistence, c.relnamespace, c.reloptions::text AS opt, age(nullif(c.relfrozenxid, '0'::xid)) AS xage,
          pg_stat_get_live_tuples(c.oid)::float8 AS live, pg_stat_get_dead_tuples(c.oid)::float8 AS dead,
          pg_stat_get_mod_since_analyze(c.oid)::float8 AS mods, pg_stat_get_numscans(c.oid) AS scans,
          pg_stat_get_tuples_returned(c.oid)::float8 AS read, pg_stat_get_blocks_fetched(c.oid)::float8 AS fetched,
@@ -54,7 +54,8 @@ a AS (
          max(100 * xage / s.fm) AS freeze_pct, (array_agg(oid ORDER BY xage DESC) FILTER (WHERE xage > s.fm))[1] AS freeze_oid,
          array_agg(oid) FILTER (WHERE own AND opt ~ 'autovacuum_enabled=(false|off|0|no)') AS av_off,
          array_agg(oid ORDER BY dead DESC) FILTER (WHERE own AND dead > 3 * (s.vt + s.vs * tuples)) AS overdue,
-         array_agg(oid) FILTER (WHERE own AND relpersistence = 'u') AS unlogged
+         array_agg(oid) FILTER (WHERE own AND relpersistence = 'u'
+             AND relnamespace <> (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'dbopt')) AS unlogged
   FROM u, s),
 ic AS (SELECT array_agg(indrelid ORDER BY fetched - hit DESC) AS cold FROM i WHERE hit < 0.9 * fetched)
 SELECT v.check_name, coalesce(cardinality(v.list), 0)::float8, CASE WHEN v.list IS NULL THEN 'none' ELSE

@@ -277,7 +277,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     VALUES
     ('health', $q$
         SELECT CASE h.status WHEN 'critical' THEN 1000 ELSE 250 END, h.check_name, 'look into', NULL,
-               h.detail || coalesce(': ' || h.advice, ''), h.status, 'none'
+               h.status || ', ' || h.detail || coalesce(': ' || h.advice, ''), NULL, 'none'
         FROM dbopt.health('warning') h WHERE h.status IN ('warning', 'critical') $q$),
     ('index', $q$
         SELECT 500 + coalesce(s.benefit_pct, 0), s.relation::text, 'create index',
@@ -286,16 +286,21 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
                       pg_size_pretty(s.size_bytes)), 'sql'
         FROM dbopt.index_suggest(time_limit => '10 s') s $q$),
     ('index', $q$
-        SELECT 900, i.index::text, 'drop invalid index', format('DROP INDEX CONCURRENTLY %s', i.index),
-               'left behind by a failed build: never read, always written', 'cheaper writes', 'self'
-        FROM dbopt.index_invalid i $q$),
+        SELECT 900, i.index::text, 'drop invalid index', i.command,
+               'left behind by a failed build: never read, always written', pg_size_pretty(i.size_bytes), 'self'
+        FROM dbopt.index_invalid i WHERE NOT i.being_built $q$),
     ('index', $q$
-        SELECT 160, r.index::text, 'drop redundant index', format('DROP INDEX CONCURRENTLY %s', r.index),
-               'another index serves the same searches', 'cheaper writes, ' || pg_size_pretty(pg_relation_size(r.index)), 'self'
+        SELECT 450, f.relation::text, 'index a foreign key', format('SELECT dbopt.index_apply(%L)', f.ddl), f.reason,
+               NULL, 'self'
+        FROM dbopt.foreign_keys_unindexed f $q$),
+    ('index', $q$
+        SELECT 160, r.index::text, 'drop redundant index', r.command, format('%s: %s', r.kind, r.covered_by),
+               'cheaper writes, ' || pg_size_pretty(r.size_bytes), 'self'
         FROM dbopt.index_redundant r $q$),
     ('index', $q$
-        SELECT 150, u.index::text, 'drop unused index', format('DROP INDEX CONCURRENTLY %s', u.index),
-               'not scanned since the statistics began', 'cheaper writes, ' || pg_size_pretty(pg_relation_size(u.index)), 'self'
+        SELECT 150, u.index::text, 'drop unused index', u.command,
+               format('not scanned since %s; confidence %s', to_char(u.counted_since, 'YYYY-MM-DD'), u.confidence),
+               'cheaper writes, ' || pg_size_pretty(u.size_bytes), 'self'
         FROM dbopt.index_unused u $q$),
     ('index', $q$
         SELECT 100, 'workload', 'measure', NULL,
@@ -328,8 +333,13 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
                p.reason || coalesce(' (blocked: ' || p.blocker || ')', ''), p.expected_gain::text, 'self'
         FROM dbopt.maintenance_plan() p $q$),
     ('settings', $q$
-        SELECT 180, a.setting, 'set', format('ALTER SYSTEM SET %s = %L', a.setting, a.suggested), a.reason, NULL, 'self'
-        FROM dbopt.settings_advice a $q$)
+        SELECT 180, a.setting, 'set', a.command, a.reason || CASE WHEN a.needs_restart THEN ' (restart)' ELSE '' END,
+               format('%s instead of %s', a.suggested_value, a.current_value), 'self'
+        FROM dbopt.settings_advice a $q$),
+    ('pool', $q$
+        SELECT 190, a.name, 'size the pool', a.command, a.reason,
+               format('%s instead of %s', a.suggested_size, a.pool_size), 'self'
+        FROM dbopt.pool_advice a WHERE a.suggested_size IS DISTINCT FROM a.pool_size $q$)
 $$;
 COMMENT ON FUNCTION dbopt._advice_sources() IS 'internal: the queries that optimize() puts together';
 REVOKE ALL ON FUNCTION dbopt._advice_sources() FROM PUBLIC;
