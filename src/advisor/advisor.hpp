@@ -14,6 +14,7 @@ struct weighted_query {
     int64_t query_id = 0; // 0: as the server computes it, or its position
     Oid role = InvalidOid; // plan as this role, contained; InvalidOid: as the caller
     std::vector<pg::whatif::engine::bound> parameters; // sampled values of $1 …
+    double rows = 0; // returned or changed so far, of an observed statement
 };
 struct suggest_options {
     std::vector<weighted_query> queries;

@@ -86,6 +86,8 @@ workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
             continue;
         }
         all.add_query(number, uses);
+        if (o.observed && q.weight >= 3) // what ran once or twice was a load or a repair
+            all.add_writes(number, q.rows);
         w.weight.push_back(q.weight);
         w.cost.push_back(cost);
         const int64_t id = q.query_id != 0 ? q.query_id : engine.query_id(number);
@@ -104,7 +106,7 @@ core::search_result search(whatif::engine &engine, universe &all, const workload
     std::vector<core::search_index> indexes;
     for (int i = 0; i < all.size(); ++i)
         indexes.push_back({.bytes = all[i].bytes,
-                           .upkeep = 0,
+                           .upkeep = o.observed ? all.upkeep(i) : 0,
                            .relation = all[i].shape.relation,
                            .width = static_cast<int>(all[i].shape.width()),
                            .prefixes = all.prefixes(i)});
@@ -181,6 +183,7 @@ std::vector<suggestion> suggest(const suggest_options &o) {
         s.build_ms = all.build_ms(step.index);
         s.cost_before = step.cost_before;
         s.cost_after = step.cost_after;
+        s.write_cost = o.observed ? all.upkeep(step.index) : 0;
         int best = -1;
         double most = 0;
         for (size_t q = 0; q < w.weight.size(); ++q) {

@@ -290,6 +290,35 @@ double universe::build_ms(int index) {
            rows * (0.00008 + 0.000009 * std::log2(rows + 1) * (0.6 + 0.4 * keys)) + e.size.pages * 0.02;
 }
 
+void universe::add_writes(int query, double rows) {
+    const auto change = engine_.change_of(query);
+    relation_facts *f = OidIsValid(change.relation) ? &facts(change.relation) : nullptr;
+    if (f == nullptr)
+        return;
+    if (change.inserts)
+        f->inserts += rows;
+    f->updated += change.inserts ? 0 : rows;
+    for (const AttrNumber column : change.columns)
+        f->updates[column] += rows;
+}
+
+// One entry costs about the descent and a part of a page write. An update of an indexed column is never
+// HOT: it writes an entry here and in every other index. Other updates write one when their page is full.
+double universe::upkeep(int index) {
+    const entry &e = entries_[index];
+    const relation_facts &f = relations_.at(e.spec.relation);
+    double touched = 0;
+    for (const core::index_key &k : e.shape.keys)
+        if (const auto it = f.updates.find(k.column); it != f.updates.end())
+            touched = std::max(touched, it->second);
+    const double share = e.spec.predicate != nullptr && f.tuples > 0 ? e.size.tuples / f.tuples : 1;
+    const double per_entry = e.spec.method == BRIN_AM_OID  ? 0.002
+                             : e.spec.method == GIN_AM_OID ? 1.0
+                                                           : 0.1 + 0.02 * e.size.height;
+    const double entries = f.inserts + 2 * touched + 0.1 * std::max(0.0, f.updated - touched);
+    return entries * share * per_entry;
+}
+
 std::string universe::free_name(int index) {
     const core::index_candidate &c = entries_[index].shape;
     std::string base = pg::get_relation(c.relation).name;

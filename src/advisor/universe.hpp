@@ -33,6 +33,10 @@ class universe {
     std::vector<int> prefixes(int index) const;
     double build_ms(int index);
     std::string ddl(int index);
+    // Cost of keeping the index up to date over the observed time, in the planner's unit.
+    double upkeep(int index);
+    // Takes note of a recurring statement that changed so many rows.
+    void add_writes(int query, double rows);
     std::string explain_use(int index, int query) const;
     pg::whatif::size_model &sizes() { return sizes_; }
 
@@ -45,6 +49,9 @@ class universe {
     struct relation_facts {
         bool eligible = false;
         double pages = 0, tuples = 0;
+        double inserts = 0;            // rows that recurring statements of the workload inserted
+        std::map<int, double> updates; // rows they updated, by column
+        double updated = 0;            // rows they updated, whatever the columns
         std::vector<existing> indexes;
         std::vector<Node *> expressions; // column -1 - n of a candidate
         std::vector<Node *> predicates;  // by number

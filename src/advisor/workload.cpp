@@ -21,7 +21,8 @@ std::vector<weighted_query> observed_workload() {
                          .weight = static_cast<double>(s.calls),
                          .query_id = s.query_id,
                          .role = s.role == caller ? Oid{InvalidOid} : s.role,
-                         .parameters = {}};
+                         .parameters = {},
+                         .rows = static_cast<double>(s.rows)};
         if (s.samples > 0) {
             const auto sets = capture::samples(s.key);
             if (!sets.empty())

@@ -521,6 +521,21 @@ outcome engine::plan(int query, std::span<const int> indexes) {
     return out;
 }
 
+engine::change engine::change_of(int query) const {
+    const Query *q = queries_[query].tree;
+    change out;
+    if (q->resultRelation <= 0 || (q->commandType != CMD_INSERT && q->commandType != CMD_UPDATE))
+        return out;
+    out.relation = rt_fetch(q->resultRelation, q->rtable)->relid;
+    out.inserts = q->commandType == CMD_INSERT;
+    for (int i = 0; !out.inserts && i < list_length(q->targetList); ++i) {
+        const auto *target = static_cast<TargetEntry *>(list_nth(q->targetList, i));
+        if (!target->resjunk)
+            out.columns.push_back(target->resno);
+    }
+    return out;
+}
+
 std::pair<double, std::vector<relation_use>> engine::inspect(int query) {
     List *collected = NIL;
     PlannedStmt *plan = run(query, {}, &collected);

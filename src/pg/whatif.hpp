@@ -97,6 +97,13 @@ class engine {
     std::pair<double, std::vector<relation_use>> inspect(int query);
     // The plan as EXPLAIN prints it.
     std::string plan_text(int query, std::span<const int> indexes, std::span<const std::string> names);
+    // What a data-changing statement changes. relation InvalidOid: it changes nothing, or only deletes.
+    struct change {
+        Oid relation = InvalidOid;
+        bool inserts = false;
+        std::vector<AttrNumber> columns; // of an UPDATE
+    };
+    change change_of(int query) const;
     CmdType command(int query) const { return queries_[query].tree->commandType; }
     int64_t query_id(int query) const { return queries_[query].id; }
     Query *tree(int query) const { return queries_[query].tree; }
