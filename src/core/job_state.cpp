@@ -74,17 +74,17 @@ bool job::ready(moment now) {
     if (running_)
         return false;
     if (!waiting_ && memory_.retry_at && *memory_.retry_at <= now)
-        waiting_ = true; // scheduled_ stays: it is the same run
+        waiting_ = true; // it is the same run, due when it was
     if (busy)
         return waiting_;
     if (memory_.pending > 0 && allowed(now)) {
         --memory_.pending;
-        scheduled_ = now;
+        memory_.scheduled = now;
         return waiting_ = true;
     }
     if (!memory_.next_run || *memory_.next_run > now)
         return false;
-    scheduled_ = *memory_.next_run;
+    memory_.scheduled = *memory_.next_run;
     // More than one due time passed unseen (a busy server, sleep): one run stands for all of them.
     memory_.skipped += std::max<int64_t>(pass(now, most_missed) - 1, 0);
     return waiting_ = allowed(now);
@@ -175,7 +175,7 @@ bool job::is_short() const {
 memory job::stored() const {
     memory m = memory_;
     if (waiting_ && !m.retry_at)
-        m.next_run = m.next_run ? std::min(*m.next_run, scheduled_) : scheduled_;
+        m.next_run = m.next_run ? std::min(*m.next_run, memory_.scheduled) : memory_.scheduled;
     return m;
 }
 

@@ -37,6 +37,7 @@ struct memory {
     std::optional<moment> next_run = {};
     std::optional<moment> retry_at = {};
     int attempt = 0;      // attempts made of the run that is to be retried
+    moment scheduled = 0; // when that run was due
     int64_t pending = 0;  // queued overlaps and missed runs
     int64_t skipped = 0;
     breaker guard = {};
@@ -63,7 +64,7 @@ class job {
 
     // When ready() may answer differently; nothing: not by the passing of time.
     std::optional<moment> next_wake() const;
-    moment scheduled_at() const { return scheduled_; }
+    moment scheduled_at() const { return memory_.scheduled; }
     int attempt() const { return memory_.attempt + 1; } // of the run that waits or runs
     phase state() const;
     bool is_short() const;
@@ -72,7 +73,7 @@ class job {
     const policy &rules() const { return policy_; }
     void change(policy p) { policy_ = std::move(p); }
     void forget_schedule() { memory_.next_run.reset(); }
-    void mark_running(moment since) { running_ = true, scheduled_ = since; }
+    void mark_running(moment since) { running_ = true, memory_.scheduled = since; }
 
   private:
     std::optional<moment> after(moment t) const;
@@ -86,7 +87,6 @@ class job {
     const zone *zone_;
     bool waiting_ = false;
     bool running_ = false;
-    moment scheduled_ = 0;
 };
 
 } // namespace dbopt::core::jobs

@@ -33,6 +33,7 @@ CREATE TABLE dbopt.job_state (
     next_run     timestamptz,
     retry_at     timestamptz,
     attempt      int NOT NULL DEFAULT 0,
+    scheduled_at timestamptz,
     pending      int NOT NULL DEFAULT 0,
     skipped      bigint NOT NULL DEFAULT 0,
     consecutive_failures int NOT NULL DEFAULT 0,
@@ -324,7 +325,9 @@ BEGIN
                     || coalesce('cron.timezone ' || current_setting('cron.timezone', true), 'GMT');
             ELSIF cron_database IS NOT NULL THEN
                 command := format('SELECT cron.schedule_in_database(%L, %L, %L, %L)',
-                    'dbopt_' || d.job, d.schedule, d.command, current_database());
+                    -- pg_cron's names are unique per user, whatever the database.
+                    format('dbopt_%s@%s', d.job, current_database()), d.schedule, d.command,
+                    current_database());
                 status := 'planned';
                 detail := format('pg_cron lives in database "%s": run the command there', cron_database);
             ELSE

@@ -62,6 +62,7 @@ cj::memory job_row::memory() const {
     };
     m.next_run = moment(15);
     m.retry_at = moment(16);
+    m.scheduled = moment(31).value_or(0);
     m.attempt = r.get_or<int32_t>(17, 0);
     m.pending = r.get_or<int32_t>(18, 0);
     m.skipped = r.get_or<int64_t>(19, 0);
@@ -94,7 +95,7 @@ void job_board::load(TimestampTz now) {
         " coalesce(extract(epoch FROM c.max_runtime) * 1000, 0)::bigint,"
         " s.next_run, s.retry_at, s.attempt, s.pending, s.skipped, s.consecutive_failures,"
         " s.breaker, s.breaker_until, s.breaker_opened, s.successes, s.failures, s.rejected, s.tripped,"
-        " s.mean_seconds, c.reset_at, current_setting('timezone')"
+        " s.mean_seconds, c.reset_at, current_setting('timezone'), s.scheduled_at"
         " FROM dbopt.job_config c LEFT JOIN dbopt.job_state s USING (job_id)");
     std::map<int64_t, bool> seen;
     for (const pg::row &r : rows) {
@@ -216,20 +217,22 @@ void job_board::store(const scheduled_job &j) const {
     (void)pg::execute(
         "INSERT INTO dbopt.job_state AS s (job_id, next_run, retry_at, attempt, pending, skipped,"
         " consecutive_failures, breaker, breaker_until, breaker_opened, successes, failures, rejected,"
-        " tripped, mean_seconds)"
+        " tripped, mean_seconds, scheduled_at)"
         " VALUES ($1, $2::timestamptz, $3::timestamptz, $4, $5, $6, $7, $8, $9::timestamptz, $10, $11,"
-        " $12, $13, $14, $15::float8)"
+        " $12, $13, $14, $15::float8, $16::timestamptz)"
         " ON CONFLICT (job_id) DO UPDATE SET next_run = excluded.next_run, retry_at = excluded.retry_at,"
         " attempt = excluded.attempt, pending = excluded.pending, skipped = excluded.skipped,"
         " consecutive_failures = excluded.consecutive_failures, breaker = excluded.breaker,"
         " breaker_until = excluded.breaker_until, breaker_opened = excluded.breaker_opened,"
         " successes = excluded.successes, failures = excluded.failures, rejected = excluded.rejected,"
-        " tripped = excluded.tripped, mean_seconds = excluded.mean_seconds, problem = NULL",
+        " tripped = excluded.tripped, mean_seconds = excluded.mean_seconds,"
+        " scheduled_at = excluded.scheduled_at, problem = NULL",
         {j.id, moment(m.next_run), moment(m.retry_at), m.attempt, m.pending, m.skipped, g.in_a_row,
          names[static_cast<int>(g.state)],
          moment(g.state == core::breaker_state::open ? std::optional(g.until * cj::second) : std::nullopt),
          g.opened, g.successes, g.failures, g.rejected, g.tripped,
-         m.mean_seconds < 0 ? pg::value() : pg::value(m.mean_seconds)});
+         m.mean_seconds < 0 ? pg::value() : pg::value(m.mean_seconds),
+         moment(m.scheduled != 0 ? std::optional(m.scheduled) : std::nullopt)});
 }
 
 } // namespace dbopt::scheduler

@@ -103,6 +103,7 @@ note(join(', ', map { "$_: $killed{$_}" } sort keys %killed));
 ok($came_back, 'the workers came back each time');
 cmp_ok($total, '>=', 50, "$total processes were killed");
 ok(wait_for($up, 'the end'), 'workers are up at the end');
+ok(wait_for(q{SELECT count(*) = 0 FROM dbopt.job_state WHERE retry_at IS NOT NULL}, 'retries'), 'retries are over');
 $node->safe_psql('postgres', q{SELECT dbopt.job_alter('each second', enabled => false),
 	dbopt.job_alter('slow', enabled => false)});
 ok(wait_for(q{SELECT count(*) = 0 FROM dbopt.run WHERE status IN ('queued', 'running')}, 'open runs'),
