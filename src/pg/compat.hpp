@@ -4,6 +4,10 @@
 #include "pg/server.hpp"
 
 extern "C" {
+#include "catalog/pg_tablespace.h"
+}
+
+extern "C" {
 #include "access/attmap.h"
 #include "catalog/pg_tablespace.h"
 #include "commands/explain.h"

@@ -1,5 +1,4 @@
 // The job's state machine under a fake clock: weeks of schedule in milliseconds.
-#include "core/hold.hpp"
 #include "core/job_state.hpp"
 #include <gtest/gtest.h>
 
@@ -246,15 +245,4 @@ TEST(Retry, CodesAndPauses) {
     EXPECT_DOUBLE_EQ(backoff(p, 1000000), 30);
     EXPECT_DOUBLE_EQ(backoff(p, 4, 0.0), 4);
     EXPECT_LT(backoff(p, 4, 0.999), 8);
-}
-
-TEST(Hold, RestoredBackupsAndStrangeClocks) {
-    const int64_t now = start / second;
-    EXPECT_FALSE(hold_reason({.now = now, .last_success = now - 3600, .victims = 3, .total = 24}));
-    EXPECT_TRUE(hold_reason({.now = now, .last_success = now - 8 * 86400, .victims = 1, .total = 24}));
-    EXPECT_TRUE(hold_reason({.now = now, .last_success = now - 60, .victims = 4, .total = 24}));
-    EXPECT_FALSE(hold_reason({.now = now, .last_success = now - 60, .victims = 10, .total = 100}));
-    EXPECT_TRUE(hold_reason({.now = now, .last_success = now - 60, .victims = 11, .total = 100}));
-    EXPECT_TRUE(hold_reason({.now = now, .latest_seen = now + 3600, .victims = 1, .total = 24}));
-    EXPECT_FALSE(hold_reason({.now = now, .latest_seen = now + 30, .victims = 1, .total = 24}));
 }

@@ -10,7 +10,7 @@ use Dbopt::Test;
 my $cycles = 52;
 my $node = dbopt_cluster('scheduler_crash', <<'CONF');
 restart_after_crash = on
-dbopt.retry_database_attempts = 20
+dbopt.retry_database_attempts = 100
 dbopt.retry_database_base = '100ms'
 dbopt.retry_database_cap = '500ms'
 dbopt.breaker_failures = 1000
