@@ -48,6 +48,7 @@ struct run_slot {
     bool cancel;            // someone asked to cancel this run
     int64_t run_id;
     int64_t job_id;         // 0: a queued run, not a job's
+    bool queued;            // asked for by pg::enqueue, perhaps by a job that waits for it
     int64_t max_runtime_ms;
     TimestampTz assigned;
     TimestampTz started;

@@ -32,6 +32,7 @@ void dispatcher::read_queued(TimestampTz now) {
         candidate c;
         c.order = {r.get<int64_t>(0), r.get_or<int64_t>(7, 0), r.get<Oid>(1), r.get<int64_t>(5)};
         c.area = r.get<std::string>(2);
+        c.order.queued = c.order.job_id == 0 && c.area != "manual";
         c.priority = r.get<int32_t>(3);
         c.due = r.get<pg::timestamptz>(4).us;
         queued_.push_back(std::move(c));

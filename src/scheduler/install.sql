@@ -225,7 +225,9 @@ SELECT c.job_id, c.name, c.schedule, c.command, c.owner, c.area, c.timezone, c.e
             WHEN s.breaker = 'open' THEN 'breaker open'
             WHEN s.next_run IS NULL AND s.last_run IS NOT NULL THEN 'finished'
             ELSE 'scheduled' END AS state,
-       s.problem, s.next_run, s.retry_at AS next_retry, s.last_run, s.last_success,
+       s.problem,
+       CASE WHEN s.breaker = 'open' THEN greatest(s.next_run, s.breaker_until) ELSE s.next_run END AS next_run,
+       s.retry_at AS next_retry, s.last_run, s.last_success,
        s.consecutive_failures, s.breaker, s.breaker_until,
        s.successes, s.failures, s.rejected, s.tripped, s.skipped, s.pending,
        s.mean_seconds * 1000 AS mean_ms,

@@ -1,17 +1,17 @@
-#include "monitor/monitor.hpp"
-#include "pool/pool.hpp"
 #include "scheduler/services.hpp"
-#include "partition/partition.hpp"
 #include "advisor/advisor.hpp"
 #include "capture/capture.hpp"
 #include "matview/matview.hpp"
+#include "monitor/monitor.hpp"
+#include "partition/partition.hpp"
+#include "pool/pool.hpp"
 
 namespace dbopt::scheduler {
 
 // One line per room that works in the background.
 static const service list[] = {
     {"monitor", 10, monitor::background},
-    {"partitions", 10, partition::background},
+    {"partition", 10, partition::background},
     {"indexes", 5, advisor::background},
     {"capture", 300, capture::background},
     {"pool", 10, pool::background},

@@ -15,6 +15,7 @@ static void fill(run_slot &s, const run_order &order) {
     s.cancel = false;
     s.run_id = order.run_id;
     s.job_id = order.job_id;
+    s.queued = order.queued;
     s.max_runtime_ms = order.max_runtime_ms;
     s.assigned = GetCurrentTimestamp();
     s.started = s.finished = 0;
@@ -23,15 +24,16 @@ static void fill(run_slot &s, const run_order &order) {
 
 int take_slot(const run_order &order, bool reserved) {
     pg::lock_guard hold(pg::crew::lock(), LW_EXCLUSIVE);
-    int busy = 0, free = -1;
+    int busy = 0, busy_queued = 0, free = -1;
     for (int i = 0; i < slot_count; ++i) {
         const run_slot &s = slots()[i];
         if (s.state == slot_state::free)
             free = free < 0 ? i : free;
         else if (!s.reserved)
-            ++busy;
+            ++busy, busy_queued += s.queued;
     }
-    if (free < 0 || (!reserved && busy >= max_workers))
+    const bool beyond = reserved || (order.queued && busy_queued == 0);
+    if (free < 0 || (!beyond && busy >= max_workers))
         return -1;
     run_slot &s = slots()[free];
     memset(&s, 0, sizeof(s));

@@ -10,6 +10,7 @@ struct run_order {
     int64_t job_id = 0;
     Oid role = InvalidOid;
     int64_t max_runtime_ms = 0;
+    bool queued = false;
 };
 
 // What a finished run left in its slot.
@@ -24,6 +25,7 @@ struct run_report {
 
 // ---- database worker ----
 // A free slot for a worker of its own; -1 when dbopt.max_workers are busy. reserved: the one beyond.
+// While jobs fill all slots one queued run goes beyond, too: the jobs may wait for it.
 int take_slot(const run_order &order, bool reserved);
 // The reserved worker of this database: its slot if it waits for work as `role`.
 struct reserved_state {

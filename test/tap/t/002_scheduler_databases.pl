@@ -134,6 +134,16 @@ like($err, qr/22012.*division by zero/s, 'waiting for a failed run raises its er
 ($rc, $out, $err) = $node->psql('postgres', "BEGIN; CALL dbopt.wait($run)");
 like($err, qr/transaction block/, 'no wait in a transaction block');
 
+# A job that waits for queued work gets it, even where the job fills the only slot.
+$node->append_conf('postgresql.conf', 'dbopt.max_workers = 1');
+$node->reload;
+sql('postgres', q{DELETE FROM big; SELECT dbopt.job_add('maintain', '@yearly',
+	$$CALL dbopt.maintenance_run(actions => '{vacuum,analyze}', relations => '{big}')$$)});
+$run = sql('postgres', q{SELECT dbopt.job_run('maintain')});
+comes('postgres', "SELECT status = 'done' FROM dbopt.job_runs WHERE run_id = $run", 'a job that waits for queued work');
+$node->append_conf('postgresql.conf', 'dbopt.max_workers = 3');
+$node->reload;
+
 # ---- dbopt.enabled ----
 $node->append_conf('postgresql.conf', 'dbopt.enabled = off');
 $node->reload;
