@@ -176,6 +176,46 @@ void pass_on(PlannedStmt *pstmt, const char *text, bool read_only_tree, ProcessU
                                 receiver, completion);
 }
 
+// ---- DROP and ALTER EXTENSION: our workers must not hold locks that the command waits for ----
+
+bool parked_here = false;
+
+void at_transaction_end(XactEvent event, void *) {
+    if (parked_here &&
+        (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)) {
+        parked_here = false;
+        unpark(MyDatabaseId);
+    }
+}
+
+bool names_us(List *objects) {
+    ListCell *cell;
+    foreach (cell, objects)
+        if (IsA(lfirst(cell), String) && strcmp(strVal(lfirst(cell)), "dbopt") == 0)
+            return true;
+    return false;
+}
+
+bool changes_extension(Node *statement) {
+    if (IsA(statement, AlterExtensionStmt))
+        return strcmp(((AlterExtensionStmt *)statement)->extname, "dbopt") == 0;
+    if (!IsA(statement, DropStmt))
+        return false;
+    const DropStmt *s = (DropStmt *)statement;
+    return (s->removeType == OBJECT_EXTENSION || s->removeType == OBJECT_SCHEMA) && names_us(s->objects);
+}
+
+// Until the end of the transaction, for the command may stand in a transaction block.
+void park_here() {
+    static bool registered = false;
+    if (!registered) {
+        RegisterXactCallback(at_transaction_end, nullptr);
+        registered = true;
+    }
+    parked_here = true;
+    park({MyDatabaseId, false});
+}
+
 bool drops_extension(Node *statement) {
     if (IsA(statement, DropStmt))
         return ((DropStmt *)statement)->removeType == OBJECT_EXTENSION ||
@@ -191,6 +231,8 @@ bool concerns_us(Node *statement) {
     case T_AlterDatabaseStmt:
     case T_DropOwnedStmt:
         return true;
+    case T_AlterExtensionStmt:
+        return changes_extension(statement);
     case T_RenameStmt:
         return ((RenameStmt *)statement)->renameType == OBJECT_DATABASE;
     case T_DropStmt:
@@ -214,6 +256,8 @@ void hook(PlannedStmt *pstmt, const char *text, bool read_only_tree, ProcessUtil
                              IsTransactionState();
         if (empties)
             t = call([&] { return target_of(statement); });
+        if (IsTransactionState() && changes_extension(statement) && superuser())
+            call([] { park_here(); });
         const bool creates = IsA(statement, CreatedbStmt);
         const bool drops = drops_extension(statement);
         try {
