@@ -5,6 +5,14 @@ namespace dbopt::scheduler {
 
 namespace crew = pg::crew;
 
+bool start_process(const pg::worker_spec &spec) {
+    BackgroundWorkerHandle *handle = pg::start_worker(spec);
+    if (handle == nullptr)
+        return false;
+    pg::call([&] { pfree(handle); });
+    return true;
+}
+
 static part my_part;
 
 // Raises nothing.

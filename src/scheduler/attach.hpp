@@ -1,8 +1,12 @@
 // How the long-lived processes of a database announce themselves in shared memory and leave it.
 #pragma once
 #include "pg/crew.hpp"
+#include "pg/worker.hpp"
 
 namespace dbopt::scheduler {
+
+// Starts a worker whose end is seen in shared memory, so that no handle is kept. False: no slot left.
+bool start_process(const pg::worker_spec &spec);
 
 enum class part { database_worker, rooms };
 

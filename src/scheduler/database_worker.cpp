@@ -126,11 +126,10 @@ class database_worker {
         }
         rooms_tries_ = std::min(rooms_tries_ + 1, 6);
         rooms_next_ = now + (second << rooms_tries_);
-        const bool started = pg::start_worker({.name = "dbopt rooms",
-                                               .type = "dbopt rooms worker",
-                                               .function = "dbopt_rooms_main",
-                                               .argument = ObjectIdGetDatum(database_)}) != nullptr;
-        if (started)
+        if (start_process({.name = "dbopt rooms",
+                           .type = "dbopt rooms worker",
+                           .function = "dbopt_rooms_main",
+                           .argument = ObjectIdGetDatum(database_)}))
             return;
         pg::lock_guard hold(pg::crew::lock(), LW_EXCLUSIVE);
         if (pg::crew::database_entry *e = pg::crew::find(database_)) {

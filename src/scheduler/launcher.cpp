@@ -6,6 +6,7 @@
 #include "pg/crew.hpp"
 #include "pg/databases.hpp"
 #include "pg/worker.hpp"
+#include "scheduler/attach.hpp"
 #include "scheduler/scheduler.hpp"
 
 namespace dbopt::scheduler {
@@ -130,11 +131,10 @@ class launcher {
 
     static void start_worker(Oid database, TimestampTz now) {
         const std::string name = "dbopt worker for database " + std::to_string(database);
-        const BackgroundWorkerHandle *h = pg::start_worker({.name = name.c_str(),
-                                                            .type = "dbopt database worker",
-                                                            .function = "dbopt_database_main",
-                                                            .argument = ObjectIdGetDatum(database)});
-        if (h != nullptr)
+        if (start_process({.name = name.c_str(),
+                           .type = "dbopt database worker",
+                           .function = "dbopt_database_main",
+                           .argument = ObjectIdGetDatum(database)}))
             return;
         pg::lock_guard hold(crew::lock(), LW_EXCLUSIVE);
         if (crew::database_entry *e = crew::find(database)) {

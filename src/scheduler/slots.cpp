@@ -1,5 +1,5 @@
 #include "scheduler/slots.hpp"
-#include "pg/worker.hpp"
+#include "scheduler/attach.hpp"
 #include "scheduler/scheduler.hpp"
 
 namespace dbopt::scheduler {
@@ -155,10 +155,10 @@ std::vector<running> runs_in_slots() {
 
 bool start_slot_worker(int slot) {
     const char *name = slots()[slot].reserved ? "dbopt short jobs" : "dbopt job";
-    return pg::start_worker({.name = name,
-                             .type = "dbopt job worker",
-                             .function = "dbopt_job_main",
-                             .argument = Int32GetDatum(slot)}) != nullptr;
+    return start_process({.name = name,
+                          .type = "dbopt job worker",
+                          .function = "dbopt_job_main",
+                          .argument = Int32GetDatum(slot)});
 }
 
 bool cancel_run(int64_t run_id) {
