@@ -59,11 +59,11 @@ int64_t record(const pg::whatif::definition &d, const names &n, const std::strin
 int64_t enqueue_build(const pg::whatif::definition &d, const names &n, const std::string &command) {
     // Two concurrent builds on one table wait for each other: the later one begins later, and is
     // tried again should they meet all the same.
-    return pg::enqueue({.area = "indexes",
+    return pg::enqueue({.area = "advisor",
                         .command = command,
                         .object = d.spec.relation,
                         .cleanup = "DROP INDEX CONCURRENTLY IF EXISTS " + n.qualified(),
-                        .delay_seconds = pg::run_pending("indexes", d.spec.relation) ? 5.0 : 0.0,
+                        .delay_seconds = pg::run_pending("advisor", d.spec.relation) ? 5.0 : 0.0,
                         .retry_class = "database"});
 }
 
@@ -164,7 +164,7 @@ void verify_build(int64_t build, Oid index, const std::string &qualified, Oid re
                g.cost_without, g.cost_with);
         return;
     }
-    pg::enqueue({.area = "indexes",
+    pg::enqueue({.area = "advisor",
                  .command = "DROP INDEX CONCURRENTLY IF EXISTS " + qualified,
                  .run_as = requester});
     finish(build, "dropped", "none of the " + std::to_string(g.statements) +

@@ -25,14 +25,14 @@ std::vector<std::string> after_detach(const set_config &s, const std::string &na
 bool detach_in_worker(task &t) {
     if (t.set->table.has_default || t.set->config.cascade || !pg::workers_available())
         return false;
-    if (!pg::run_pending("partitions", t.relation)) {
+    if (!pg::run_pending("partition", t.relation)) {
         const std::string command = "ALTER TABLE " + t.set->parent_name() + " DETACH PARTITION " +
                                     pg::qualified_name(t.relation);
         const Oid power = extension_owner();
         const pg::as_owner writer(power);
         // No lock_timeout: a timeout half-way would leave the detach pending. Bounded as a whole,
         // and if it fails or the server crashes, FINALIZE brings it to its end.
-        const int64_t run = pg::enqueue({.area = "partitions", .command = command + " CONCURRENTLY",
+        const int64_t run = pg::enqueue({.area = "partition", .command = command + " CONCURRENTLY",
                                          .object = t.relation, .run_as = power,
                                          .max_runtime = pg::interval{.us = 3600 * core::us_per_second},
                                          .cleanup = command + " FINALIZE"});
@@ -55,12 +55,12 @@ void queue_drain(task &t) {
         t.row.detail += "; the command moves them";
         return;
     }
-    if (pg::run_pending("partitions", source)) {
+    if (pg::run_pending("partition", source)) {
         t.row.detail += "; a worker is at it";
         return;
     }
     const pg::as_owner writer(extension_owner());
-    const int64_t run = pg::enqueue({.area = "partitions", .command = *t.row.command, .object = source,
+    const int64_t run = pg::enqueue({.area = "partition", .command = *t.row.command, .object = source,
                                      .run_as = extension_owner()});
     t.row.detail += "; run " + std::to_string(run) + " moves them";
 }

@@ -12,7 +12,7 @@ namespace dbopt::scheduler {
 static const service list[] = {
     {"monitor", 10, monitor::background},
     {"partition", 10, partition::background},
-    {"indexes", 5, advisor::background},
+    {"advisor", 5, advisor::background},
     {"capture", 300, capture::background},
     {"pool", 10, pool::background},
     {"matview", 10, matview::background},
