@@ -94,7 +94,7 @@ suite_pgtest() {
 }
 
 suite_tap() {
-    local d=$TREE/test/tap pgxs log=$WORK/out/tap.prove; pgxs=$(PGXS_DIR)
+    local d=$TREE/test/tap pgxs log=$WORK/out/tap.prove p n; pgxs=$(PGXS_DIR)
     (
         cd "$d" || exit 1
         unset PGHOST PGPORT PGUSER PGDATABASE PGAPPNAME
