@@ -95,6 +95,25 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_index WHERE
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname = 'foreign_ccnew'}), 1, 'and only that');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM dbopt.maintenance_runs WHERE status IN ('queued', 'running')}), 0, 'no run stays open');
 
+# ---- an owner's functions never run as the superuser ----
+$node->safe_psql('postgres', q{
+	CREATE ROLE mallory;
+	GRANT CREATE, USAGE ON SCHEMA public TO mallory;
+	SET ROLE mallory;
+	CREATE TABLE spied (who text);
+	CREATE FUNCTION note() RETURNS void LANGUAGE sql AS $$ INSERT INTO public.spied VALUES (current_user) $$;
+	CREATE FUNCTION spy(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+		BEGIN PERFORM public.note(); RETURN $1; END $$;
+	CREATE TABLE trap (id int);
+	INSERT INTO trap SELECT generate_series(1, 50);
+	CREATE INDEX trap_i ON trap (public.spy(id));
+	TRUNCATE spied});
+$node->safe_psql('postgres', q{SELECT dbopt.table_bloat('trap'), dbopt.index_bloat('trap_i'), dbopt.index_bloat('trap_i', 'exact');
+	SELECT count(*) FROM dbopt.bloat_collect(min_bytes => 0); SELECT count(*) FROM dbopt.maintenance_plan()});
+is($node->safe_psql('postgres', 'SELECT count(*) FROM spied'), 0, 'measuring runs no function of an owner');
+$node->safe_psql('postgres', q{CALL dbopt.maintenance_run('{vacuum,analyze,reindex}', '{trap}')});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM spied WHERE who <> 'mallory'}), 0, 'maintenance runs them as the owner only');
+
 # ---- measuring waits for nobody and evicts nothing ----
 $node->append_conf('postgresql.conf', "shared_buffers = '64MB'");
 $node->safe_psql('postgres', q{
