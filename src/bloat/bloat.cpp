@@ -31,6 +31,7 @@ heap_result &heap_result::operator+=(const heap_result &o) {
     held += o.held;
     running += o.running;
     live_rows += o.live_rows;
+    dead_pointers += o.dead_pointers;
     root_entries += o.root_entries;
     return *this;
 }

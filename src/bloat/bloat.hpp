@@ -32,6 +32,7 @@ struct heap_result {
     double held = 0;         // part of dead: still visible to some transaction, VACUUM keeps it
     double running = 0;      // part of live: written by transactions that are running
     double live_rows = 0;
+    double dead_pointers = 0; // rows already pruned whose index entries still wait for VACUUM
     double root_entries = 0; // entries that a rebuilt index would have
     std::string skipped;     // why it was not measured; empty when it was
     heap_result &operator+=(const heap_result &o);

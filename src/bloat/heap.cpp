@@ -15,9 +15,9 @@ constexpr uint32_t prefetch_distance = 32;
 constexpr double margin = 0.6;
 
 struct columns { // one value per sampled block
-    std::vector<double> live, dead, free, packed, held, running, rows, roots;
+    std::vector<double> live, dead, free, packed, held, running, rows, roots, pointers;
     void reserve(size_t n) {
-        for (auto *v : {&live, &dead, &free, &packed, &held, &running, &rows, &roots})
+        for (auto *v : {&live, &dead, &free, &packed, &held, &running, &rows, &roots, &pointers})
             v->reserve(n);
     }
     void add(const pg::heap_page &p, double pages) {
@@ -28,6 +28,7 @@ struct columns { // one value per sampled block
         running.push_back(p.running_bytes);
         rows.push_back(p.live);
         roots.push_back(p.root_entries);
+        pointers.push_back(p.dead_pointers);
         packed.push_back(pages);
     }
 };
@@ -61,6 +62,7 @@ heap_result read_all(pg::heap_reader &reader, uint32_t blocks) {
         r.running += page.running_bytes;
         r.live_rows += page.live;
         r.root_entries += page.root_entries;
+        r.dead_pointers += page.dead_pointers;
     }
     r.reclaimable.bytes = 8192.0 * (blocks - static_cast<double>(packer.full_pages()));
     return r;
@@ -116,6 +118,7 @@ class sampler {
         r.running = total(c.running, 8192, last.running_bytes, {}).bytes;
         r.live_rows = total(c.rows, pg::most_tuples_per_page, last.live, maps).bytes;
         r.root_entries = total(c.roots, pg::most_tuples_per_page, last.root_entries, maps).bytes;
+        r.dead_pointers = total(c.pointers, pg::most_tuples_per_page, last.dead_pointers, {}).bytes;
         const amount kept = total(c.packed, 1, last_pages, maps);
         r.reclaimable.bytes = 8192.0 * (static_cast<double>(r.pages) - std::ceil(kept.bytes));
         r.reclaimable.half_width = 8192.0 * kept.half_width;

@@ -56,11 +56,16 @@ bool confirm_dead(task &t) {
     }
     const double dead = m.heap.dead.bytes + m.toast.dead.bytes;
     const double held = m.heap.held + m.toast.held;
-    if (dead < 0.005 * m.bytes())
+    // Pruning may have emptied the rows already; their index entries are left until VACUUM.
+    const double pruned = m.heap.dead_pointers;
+    const bool many_pruned = pruned > 0.01 * (m.heap.live_rows + pruned);
+    if (dead < 0.005 * m.bytes() && !many_pruned)
         return false;
     t.reason += "; measured: " + percent(dead, m.bytes()) + " dead";
     t.gain = pg::format_bytes(static_cast<int64_t>(dead - held)) + " become reusable";
-    if (held > 0.9 * dead) {
+    if (many_pruned)
+        t.gain += ", index entries of " + std::to_string(static_cast<int64_t>(pruned)) + " rows go";
+    if (held > 0.9 * dead && !many_pruned) {
         t.blocker = oldest_holder(0);
         if (t.blocker.empty()) // gone meanwhile, or not visible to this role
             t.blocker = "a transaction that may still see the dead rows";

@@ -131,7 +131,7 @@ fate judge(HeapTuple tuple, Buffer buffer, TransactionId oldest_xmin) {
 
 void heap_reader::read(uint32_t block, heap_page &out) {
     out.live_bytes = out.dead_bytes = out.free_bytes = out.held_bytes = out.running_bytes = 0;
-    out.live = out.dead = out.kept = out.root_entries = 0;
+    out.live = out.dead = out.kept = out.root_entries = out.dead_pointers = 0;
     call([&] {
         CHECK_FOR_INTERRUPTS();
         Buffer buffer = ReadBufferExtended(relation_, MAIN_FORKNUM, block, RBM_NORMAL, ring_);
@@ -149,8 +149,10 @@ void heap_reader::read(uint32_t block, heap_page &out) {
         tuple.t_tableOid = RelationGetRelid(relation_);
         for (OffsetNumber n = FirstOffsetNumber; n <= last; ++n) {
             ItemId id = PageGetItemId(page, n);
-            if (!ItemIdIsNormal(id))
+            if (!ItemIdIsNormal(id)) {
+                out.dead_pointers += ItemIdIsDead(id) ? 1 : 0;
                 continue;
+            }
             tuple.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, id));
             tuple.t_len = ItemIdGetLength(id);
             ItemPointerSet(&tuple.t_self, block, n);

@@ -37,6 +37,7 @@ struct heap_page {
     uint32_t held_bytes;      // part of dead_bytes that some transaction may still see
     uint32_t running_bytes;   // part of live_bytes written or deleted by running transactions
     uint32_t live, dead;      // tuples
+    uint32_t dead_pointers;   // pruned rows whose line pointers and index entries wait for VACUUM
     uint32_t root_entries;    // index entries a rebuild makes for this page
     uint32_t kept;            // tuples that a rewrite keeps …
     uint16_t lengths[most_tuples_per_page]; // … and their lengths after it

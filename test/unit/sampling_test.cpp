@@ -69,6 +69,8 @@ TEST(EstimateMean, IntervalsCoverTheTruth) {
         [](uint32_t b, random_source &) { return b < blocks / 2 ? 100.0 : 0.0; },
         [](uint32_t, random_source &r) { return r.uniform() < 0.02 ? 100.0 : 0.0; },
         [](uint32_t, random_source &r) { return r.uniform() < 0.0005 ? 100.0 : 0.0; },
+        [](uint32_t b, random_source &) { return b % 150 == 0 ? 100.0 : 0.0; },
+        [](uint32_t b, random_source &) { return b / 20 % 200 == 0 ? 100.0 : 1.0; },
         [](uint32_t b, random_source &) { return 50 + 50 * std::sin(b / 300.0); },
         [](uint32_t b, random_source &) { return b % 7 == 0 ? 100.0 : 0.0; },
         [](uint32_t b, random_source &) { return b / 10 % 2 == 0 ? 100.0 : 0.0; },
