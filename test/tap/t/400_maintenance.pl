@@ -95,6 +95,33 @@ ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_index WHERE
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname = 'foreign_ccnew'}), 1, 'and only that');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM dbopt.maintenance_runs WHERE status IN ('queued', 'running')}), 0, 'no run stays open');
 
+# ---- as a job: the scheduler calls the same procedure ----
+$node->safe_psql('postgres', q{DELETE FROM t WHERE id % 3 = 0; SELECT dbopt.job_add('weekly', '@yearly', $$CALL dbopt.maintenance_run('{vacuum,analyze}', '{t}')$$)});
+$node->safe_psql('postgres', q{SELECT dbopt.job_run('weekly')});
+ok($node->poll_query_until('postgres', q{SELECT status = 'done' FROM dbopt.maintenance_runs WHERE action = 'analyze' ORDER BY id DESC LIMIT 1}), 'a job carries it out');
+
+# ---- writers wait for the clean-up no longer than its lock_timeout, however long a reader is in the way ----
+$node->safe_psql('postgres', q{
+	CREATE INDEX t_id_ccnew ON t (id);
+	UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_id_ccnew'::regclass;
+	INSERT INTO dbopt._maintenance_run (relid, relation, action, command, status, table_oid, index_name, invalid_before)
+	VALUES ('t_id'::regclass, 'public.t_id', 'reindex', '', 'failed', 't'::regclass, 't_id', '{}')});
+my $reader = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c',
+	q{BEGIN; SELECT 1 FROM t LIMIT 1; SELECT pg_sleep(3); COMMIT} ], '>', \my $ro, '2>', \my $re);
+$node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessShareLock')});
+my $cleaner = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c',
+	q{CALL dbopt.maintenance_run('{cleanup}')} ], '>', \my $co, '2>', \my $ce);
+my $refused = 0;
+for (1 .. 20)
+{
+	my ($rc) = $node->psql('postgres', q{SET lock_timeout = '2s'; INSERT INTO t VALUES (7, 'w')});
+	$refused++ if $rc != 0;
+	usleep(100_000);
+}
+$_->finish for $reader, $cleaner;
+is($refused, 0, 'no writer waited for a reader through our clean-up');
+is(leftovers(), 0, 'and the clean-up got through in the end');
+
 # ---- an owner's functions never run as the superuser ----
 $node->safe_psql('postgres', q{
 	CREATE ROLE mallory;
