@@ -80,6 +80,8 @@ std::string as_array(const std::vector<std::optional<double>> &values) {
 
 } // namespace
 
+frame read_statements_now() { return {.statements = read_statements()}; }
+
 frame read_now() { return {.objects = read_objects(), .statements = read_statements()}; }
 
 std::optional<frame> frame_at(std::optional<pg::timestamptz> until) {

@@ -29,6 +29,7 @@ struct frame {
 };
 
 frame read_now();
+frame read_statements_now(); // without objects: no folder is read
 // The youngest snapshot at or before `until` (nothing: the last one); nothing when there is none.
 std::optional<frame> frame_at(std::optional<pg::timestamptz> until);
 // Stores a snapshot and removes what is older than dbopt.history_retention. Nothing on a standby or

@@ -78,7 +78,7 @@ DBOPT_FUNCTION(dbopt_object_window) {
 DBOPT_FUNCTION(dbopt_statement_window) {
     pg::rows out(args);
     const auto then = frame_before(args);
-    const monitor::frame now = monitor::read_now();
+    const monitor::frame now = monitor::read_statements_now();
     const double seconds = seconds_since(then);
     for (const auto &[id, values] : now.statements) {
         const core::history_values *old = then ? find(then->statements, id) : nullptr;
@@ -106,7 +106,7 @@ DBOPT_FUNCTION(dbopt_baseline_statements) {
         pg::raise({.code = ERRCODE_UNDEFINED_OBJECT,
                    .message = "baseline \"" + args.get<std::string>(0) + "\" does not exist",
                    .hint = "SELECT name, saved_at FROM dbopt.baseline lists them."});
-    const monitor::frame now = monitor::read_now();
+    const monitor::frame now = monitor::read_statements_now();
     for (const auto &[id, values] : now.statements) {
         const core::history_values *old = find(then->statements, id);
         const core::history_values d = grown(values, old);
