@@ -9,7 +9,6 @@ extern "C" {
 
 extern "C" {
 #include "access/attmap.h"
-#include "catalog/pg_tablespace.h"
 #include "commands/explain.h"
 #include "portability/instr_time.h"
 #if PG_VERSION_NUM >= 160000
