@@ -28,21 +28,6 @@ std::optional<std::string> unstable_function(Oid matview) {
 
 std::vector<std::string> key_columns(Oid matview) { return pg::grouping_columns(matview); }
 
-namespace {
-
-// Columns that the join tree reads, per base.
-void collect(const core::join_node &n, std::map<unsigned, std::set<int>> &out) {
-    if (n.what == core::join_node::kind::leaf) {
-        out[n.base];
-        for (int a : n.attributes)
-            if (a > 0)
-                out[n.base].insert(a);
-        return;
-    }
-    collect(*n.first, out);
-    collect(*n.second, out);
-}
-
 std::optional<std::string> unfit(Oid base, Oid owner) {
     const pg::relation_info info = pg::get_relation(base);
     if (info.row_security)
@@ -56,6 +41,21 @@ std::optional<std::string> unfit(Oid base, Oid owner) {
             .value_or(false))
         return info.qualified() + " is written by a subscription, which fires no statement triggers";
     return std::nullopt;
+}
+
+namespace {
+
+// Columns that the join tree reads, per base.
+void collect(const core::join_node &n, std::map<unsigned, std::set<int>> &out) {
+    if (n.what == core::join_node::kind::leaf) {
+        out[n.base];
+        for (int a : n.attributes)
+            if (a > 0)
+                out[n.base].insert(a);
+        return;
+    }
+    collect(*n.first, out);
+    collect(*n.second, out);
 }
 
 std::string log_name(Oid base) { return "dbopt." + pg::capture_log_name(base); }
@@ -75,8 +75,9 @@ void capture(Oid base, const std::set<int> &columns) {
         const std::string name = "c" + std::to_string(c);
         if (!exists)
             list += ", " + name + " " + type.value_or("text");
-        else
-            pg::execute("ALTER TABLE " + log_name(base) + " ADD COLUMN IF NOT EXISTS " + name + " " +
+        else if (!pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = $1::regclass AND "
+                                   "attname = $2)", {log_name(base), name}).value_or(false))
+            pg::execute("ALTER TABLE " + log_name(base) + " ADD COLUMN " + name + " " +
                         type.value_or("text"));
     }
     if (!exists) {
@@ -86,7 +87,8 @@ void capture(Oid base, const std::set<int> &columns) {
         pg::execute("INSERT INTO dbopt._matview_base VALUES ($1, $2, '{}') ON CONFLICT (base) DO UPDATE SET log = "
                     "excluded.log", {base, log});
     }
-    if (!pg::has_capture(base)) {
+    // Triggers that a dump brought back name the log of another database.
+    if (!exists || !pg::has_capture(base)) {
         pg::remove_capture(base);
         pg::install_capture(base, base);
     }

@@ -28,6 +28,11 @@ increment::increment(Oid matview, bool wanted, const stored_state &state)
         refusal_ = wanted ? "changes are not captured" : "the mode does not ask for it";
         return;
     }
+    for (unsigned base : bases_)
+        if (auto why = pg::find_relation(base) ? unfit(base, owner_) : std::optional<std::string>("a base is gone")) {
+            refusal_ = *why;
+            return;
+        }
     const pg::as_owner owner(owner_);
     pg::read_view v = pg::read_matview(matview);
     refusal_ = v.refusal;

@@ -66,6 +66,9 @@ std::optional<std::string> unstable_function(Oid matview);
 // Output columns that identify a row, as far as the query shows it (GROUP BY, DISTINCT).
 std::vector<std::string> key_columns(Oid matview);
 
+// Why changes of a relation cannot be captured for a matview of this owner.
+std::optional<std::string> unfit(Oid base, Oid owner);
+
 // Triggers and logs for a matview that is managed in this mode; what happened goes to `out`.
 void arrange_capture(Oid matview, const std::string &mode, std::vector<manage_row> &out);
 void forget_capture(Oid matview);

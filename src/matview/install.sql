@@ -239,8 +239,10 @@ CREATE FUNCTION dbopt._matview_fingerprint(matview oid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH s AS MATERIALIZED (SELECT DISTINCT relation, kind FROM dbopt._matview_sources($1)),
     parts(line) AS (
-        SELECT format('%s %s %s %s', c.oid, c.relkind, CASE WHEN c.relkind <> 'm' THEN
-                      pg_relation_filenode(c.oid) END, c.relrowsecurity)
+        -- The row version of a table changes with ATTACH and every other ALTER, not with VACUUM.
+        SELECT format('%s %s %s %s %s', c.oid, c.relkind, CASE WHEN c.relkind <> 'm' THEN
+                      pg_relation_filenode(c.oid) END, c.relrowsecurity,
+                      CASE WHEN c.relkind <> 'm' THEN c.xmin END)
         FROM s JOIN pg_class c ON c.oid = s.relation
       UNION ALL
         SELECT format('rule %s %s', r.oid, r.xmin)

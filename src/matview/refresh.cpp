@@ -234,6 +234,11 @@ outcome refresh(Oid matview, const std::string &mode) {
     r.may_skip = mode == "auto" || mode == "incremental";
     if (mode == "auto" && r.managed)
         r.wanted = r.managed->mode;
+    // A restored database knows what is managed, but has neither logs nor states.
+    if (r.managed && !load_state(matview).exists) {
+        std::vector<manage_row> ignored;
+        arrange_capture(matview, r.managed->mode, ignored);
+    }
     r.result.matview = matview;
     r.result.mode = r.wanted;
     const std::optional<pg::error> failure = pg::subtransaction([&] {
@@ -250,7 +255,8 @@ outcome refresh(Oid matview, const std::string &mode) {
         r.result.rows_changed = std::nullopt;
         r.result.duration_ms = elapsed_ms(started);
     }
-    if (r.result.status == "failed" || (r.result.status == "skipped" && r.result.mode != "skip"))
+    // Not after a skip: whoever holds the locks has also written the matview's state.
+    if (r.result.status == "failed")
         store_failure(r.result);
     if (pg::find_relation(matview))
         record(r.result, started);

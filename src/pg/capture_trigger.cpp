@@ -157,7 +157,8 @@ void install_capture(Oid relation, Oid base) {
 
 void remove_capture(Oid relation) {
     for (const char *e : events)
-        execute("DROP TRIGGER IF EXISTS " + trigger_name(e) + " ON " + qualified_name(relation));
+        if (OidIsValid(trigger_of(relation, trigger_name(e))))
+            execute("DROP TRIGGER " + trigger_name(e) + " ON " + qualified_name(relation));
 }
 
 void make_member(Oid table) { execute("ALTER EXTENSION dbopt ADD TABLE " + qualified_name(table)); }

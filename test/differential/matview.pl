@@ -46,7 +46,6 @@ my %tables = (
 );
 sub schema {
     sql('DROP SCHEMA IF EXISTS dt CASCADE; CREATE SCHEMA dt; SET search_path = dt, public');
-    my $notnull = maybe(0.5) ? '' : '';
     sql('CREATE TABLE a (k serial PRIMARY KEY, g int, x int, n numeric(8,2), s text, f boolean)');
     sql('CREATE TABLE b (k serial PRIMARY KEY, a_k int, c_k int, y int, m numeric, t text)');
     sql('CREATE TABLE c (k serial PRIMARY KEY, name text, z int)');
@@ -79,7 +78,6 @@ sub where {
     return pick("k % 9 = " . int(rand(9)), "$c->[0] IS NULL AND k % 2 = 0",
         "$c->[0] = " . ($c->[1] == 3 ? 'true' : $value[ $c->[1] ]->()), 'k % 23 = ' . int(rand(23)));
 }
-my $trouble = 0;
 sub batch {
     for (1 .. 1 + int(rand(4))) {
         my $how = rand();
@@ -152,7 +150,7 @@ while ($done < $cases && (!$seconds || time() - $start < $seconds)) {
         sql("SELECT count(*) FROM dbopt.matview_manage('$v')");
     }
     sql("SELECT count(*) FROM dbopt.matview_refresh('$_')") for sort keys %view;
-    for my $round (1 .. 5) {
+    for my $round (1 .. 12) {
         batch();
         for my $v (sort keys %view) {
             sql("REFRESH MATERIALIZED VIEW $v") if maybe(0.01);
