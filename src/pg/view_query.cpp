@@ -1,56 +1,14 @@
-#include "pg/view_query.hpp"
-#include "pg/compat.hpp"
-#include <map>
-#include <set>
+#include "pg/view_internal.hpp"
 
 extern "C" {
-#include "access/transam.h"
-#include "catalog/pg_aggregate.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_proc.h"
-#include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
-#include "parser/parsetree.h"
+#include "parser/parse_clause.h"
 #include "parser/parse_relation.h"
-#include "rewrite/rewriteHandler.h"
-#include "utils/ruleutils.h"
-#if PG_VERSION_NUM < 160000
-#include "catalog/pg_collation_d.h"
-#endif
 }
 
 namespace dbopt::pg {
 
-namespace {
-
-struct refused {
-    std::string why;
-};
-[[noreturn]] void refuse(const std::string &why) { throw refused{why}; }
-
-// The walkers' callback type differs between versions.
-using visitor = bool (*)(Node *, void *);
-bool walk(Node *n, visitor f, void *context) {
-#if PG_VERSION_NUM >= 160000
-    return expression_tree_walker(n, f, context);
-#else
-    return expression_tree_walker(n, (bool (*)())(void *)f, context);
-#endif
-}
-bool walk_query(Query *q, visitor f, void *context) {
-#if PG_VERSION_NUM >= 160000
-    return query_tree_walker(q, f, context, QTW_EXAMINE_RTES_BEFORE);
-#else
-    return query_tree_walker(q, (bool (*)())(void *)f, context, QTW_EXAMINE_RTES_BEFORE);
-#endif
-}
-Node *mutate(Node *n, Node *(*f)(Node *, void *), void *context) {
-#if PG_VERSION_NUM >= 160000
-    return expression_tree_mutator(n, f, context);
-#else
-    return expression_tree_mutator(n, (Node * (*)())(void *) f, context);
-#endif
-}
+namespace views {
 
 Node *flatten(Query *q, Node *n) {
     return call([&] {
@@ -78,63 +36,6 @@ Query *stored_query(Oid view) {
     });
 }
 
-// ---- functions whose result changes by itself ----
-bool depends_on_settings_only(const char *name) {
-    static constexpr const char *names[] = {
-        "date_trunc", "date_part", "extract", "timestamp", "timestamptz", "date",   "to_char",
-        "timezone",   "text",      "concat",  "concat_ws", "format",      "to_date"};
-    const std::string_view n(name);
-    if (n.size() > 4 && n.substr(n.size() - 4) == "_out")
-        return true;
-    if (n.find("timestamptz") != n.npos && (n.find("_lt") != n.npos || n.find("_gt") != n.npos ||
-                                            n.find("_le") != n.npos || n.find("_ge") != n.npos ||
-                                            n.find("_eq") != n.npos || n.find("_cmp") != n.npos))
-        return true;
-    return std::find(std::begin(names), std::end(names), n) != std::end(names);
-}
-
-struct function_search {
-    char *found;
-};
-bool check_function(Oid function, void *context) {
-    if (func_volatile(function) == PROVOLATILE_IMMUTABLE)
-        return false;
-    char *name = get_func_name(function);
-    if (function < FirstNormalObjectId && func_volatile(function) == PROVOLATILE_STABLE &&
-        depends_on_settings_only(name))
-        return false;
-    static_cast<function_search *>(context)->found = psprintf("%s()", name);
-    return true;
-}
-bool find_changing(Node *n, void *searched) {
-    auto *context = static_cast<function_search *>(searched);
-    if (n == nullptr)
-        return false;
-    if (!IsA(n, RangeTblEntry) && !IsA(n, Query) && check_functions_in_node(n, check_function, context))
-        return true;
-    if (IsA(n, SQLValueFunction)) {
-        context->found = pstrdup("the current date, time or user");
-        return true;
-    }
-    if (IsA(n, RangeTblEntry)) {
-        if (((RangeTblEntry *)n)->tablesample == nullptr)
-            return false; // its expressions come by themselves
-        context->found = pstrdup("TABLESAMPLE");
-        return true;
-    }
-    if (IsA(n, Query))
-        return walk_query((Query *)n, find_changing, context);
-    return walk(n, find_changing, context);
-}
-
-// ---- the reader ----
-struct column_use {
-    int relation, attribute;
-    bool operator<(const column_use &o) const {
-        return std::pair(relation, attribute) < std::pair(o.relation, o.attribute);
-    }
-};
-
 std::string sql_type(Oid type, int32 typmod, Oid collation) {
     const char *name = call([&] { return format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN |
                                                                                FORMAT_TYPE_FORCE_QUALIFY); });
@@ -145,32 +46,6 @@ std::string sql_type(Oid type, int32 typmod, Oid collation) {
                }));
     return out;
 }
-
-struct reader {
-    Query *q = nullptr;
-    core::view_form form;
-    std::vector<std::string> names;          // columns of the synthetic relation, in order
-    std::map<column_use, int> place;         // column of a relation → position there
-    std::vector<Node *> key_nodes, aggregates;
-    std::map<int, Oid> bases;
-    bool final_pass = false;                 // keys and aggregates become columns as well
-
-    void read(Oid matview);
-    std::unique_ptr<core::join_node> tree(Node *n);
-    std::unique_ptr<core::join_node> leaf(int relation);
-    void add_conditions(core::join_node &n, Node *quals);
-    void push(core::join_node &n, Node *conjunct, std::vector<std::string> *rest);
-    std::vector<int> relations_of(Node *n);
-    std::string sql(Node *n);
-    void collect(Node *n);
-    void check_type(Oid type, Oid collation, const std::string &what);
-    int key_of(Node *n) const;
-    int add_argument(const std::string &text, Node *expr, Oid type);
-    int add_slot(core::slot::kind what, int argument);
-    void read_aggregate(Aggref *a, int number);
-    void read_output();
-    std::string slot_name(int s) const { return "s" + std::to_string(s + 1); }
-};
 
 bool collect_vars(Node *n, void *context) {
     auto *r = static_cast<reader *>(context);
@@ -449,121 +324,6 @@ int reader::key_of(Node *n) const {
     return -1;
 }
 
-// Digits behind the point if every value has the same number of them, else -1. The scale of a sum is
-// that of its widest value; once that value has left, a sum kept by addition would still show it.
-int fixed_scale(Node *n) {
-    const int32 typmod = exprTypmod(n);
-    if (typmod >= (int32)VARHDRSZ)
-        return (typmod - VARHDRSZ) & 0x7ff;
-    if (IsA(n, CaseExpr)) {
-        CaseExpr *c = (CaseExpr *)n;
-        int scale = -2;
-        std::vector<Node *> results{(Node *)c->defresult};
-        for (int i = 0; i < list_length(c->args); ++i)
-            results.push_back((Node *)((CaseWhen *)list_nth(c->args, i))->result);
-        for (Node *r : results) {
-            if (r == nullptr || (IsA(r, Const) && ((Const *)r)->constisnull))
-                continue;
-            const int s = fixed_scale(r);
-            if (s < 0 || (scale >= 0 && s != scale))
-                return -1;
-            scale = s;
-        }
-        return scale;
-    }
-    // An integer turned numeric has no digits behind the point.
-    if (IsA(n, FuncExpr) && list_length(((FuncExpr *)n)->args) == 1) {
-        const Oid from = exprType((Node *)linitial(((FuncExpr *)n)->args));
-        if (from == INT2OID || from == INT4OID || from == INT8OID)
-            return 0;
-    }
-    return -1;
-}
-
-int reader::add_argument(const std::string &text, Node *expr, Oid type) {
-    for (size_t i = 0; i < form.arguments.size(); ++i)
-        if (form.arguments[i].sql == text)
-            return (int)i;
-    form.arguments.push_back({text, sql_type(type, -1, expr == nullptr ? InvalidOid : exprCollation(expr)),
-                              type == NUMERICOID});
-    return (int)form.arguments.size() - 1;
-}
-
-int reader::add_slot(core::slot::kind what, int argument) {
-    for (size_t i = 0; i < form.slots.size(); ++i)
-        if (form.slots[i].what == what && form.slots[i].argument == argument)
-            return (int)i;
-    form.slots.push_back({what, argument});
-    return (int)form.slots.size() - 1;
-}
-
-void reader::read_aggregate(Aggref *a, int number) {
-    const std::string name = call([&] { return get_func_name(a->aggfnoid); });
-    using kind = core::slot::kind;
-    const bool builtin = a->aggfnoid < FirstNormalObjectId;
-    Node *arg = a->args == NIL ? nullptr : flatten(q, (Node *)((TargetEntry *)linitial(a->args))->expr);
-    const Oid type = arg == nullptr ? InvalidOid : exprType(arg);
-    const bool whole = type == INT2OID || type == INT4OID || type == INT8OID;
-    if (!builtin || a->aggkind != AGGKIND_NORMAL || a->aggorder != NIL || list_length(a->args) > 1)
-        refuse("the aggregate " + name + "() cannot be kept exact from changes alone");
-    std::string x = arg == nullptr ? "1" : sql(arg);
-    if (a->aggfilter != nullptr)
-        x = "CASE WHEN " + sql(flatten(q, (Node *)a->aggfilter)) + " THEN " + x + " END";
-    std::string &out = form.results[number];
-    const auto result_type = [&] { return sql_type(a->aggtype, -1, InvalidOid); };
-    if (name == "count" && a->aggdistinct == NIL) {
-        if (arg == nullptr && a->aggfilter == nullptr) {
-            out = "n";
-            return;
-        }
-        out = slot_name(add_slot(kind::count, add_argument(x, arg, arg == nullptr ? INT4OID : type)));
-        return;
-    }
-    if (name == "count") {
-        check_type(type, exprCollation(arg), "the argument of COUNT(DISTINCT)");
-        out = slot_name(add_slot(kind::distinct, add_argument(x, arg, type)));
-        return;
-    }
-    if ((name == "sum" || name == "avg") && (whole || type == NUMERICOID)) {
-        if (a->aggdistinct != NIL || (type == NUMERICOID && fixed_scale(arg) < 0)) {
-            form.what = core::view_form::kind::recomputed;
-            return;
-        }
-        const int argument = add_argument(x, arg, type);
-        const std::string n = slot_name(add_slot(kind::count, argument)),
-                          s = slot_name(add_slot(kind::sum, argument));
-        out = "CASE WHEN " + n + " > 0 THEN (" + s + (name == "avg" ? " / " + n : "") + ")::" +
-              result_type() + " END";
-        return;
-    }
-    if (name == "bool_and" || name == "bool_or" || name == "every") {
-        const int argument = add_argument(x, arg, type);
-        const std::string n = slot_name(add_slot(kind::count, argument)),
-                          t = slot_name(add_slot(kind::truths, argument));
-        out = "CASE WHEN " + n + " > 0 THEN " + t + (name == "bool_or" ? " > 0" : " = " + n) + " END";
-        return;
-    }
-    if ((name == "min" || name == "max") && type != NUMERICOID) {
-        check_type(type, exprCollation(arg), "the argument of " + name + "()");
-        const int argument = add_argument(x, arg, type);
-        add_slot(kind::distinct, argument);
-        out = name + ":" + std::to_string(argument); // resolved where the multiset is known
-        return;
-    }
-    static constexpr std::string_view exact[] = {"stddev",   "stddev_samp", "stddev_pop", "variance",
-                                                 "var_samp", "var_pop",     "min",        "max"};
-    static constexpr std::string_view bits[] = {"bit_and", "bit_or", "bit_xor"};
-    const auto among = [&](std::span<const std::string_view> list) {
-        return std::find(list.begin(), list.end(), name) != list.end();
-    };
-    if ((among(exact) && (whole || type == NUMERICOID)) || among(bits)) {
-        form.what = core::view_form::kind::recomputed;
-        return;
-    }
-    refuse("the aggregate " + name + "(" + (arg == nullptr ? "*" : sql_type(type, -1, InvalidOid)) +
-           ") depends on the order of the rows or is not known to be exact");
-}
-
 bool find_aggregates(Node *n, void *context) {
     auto *r = static_cast<reader *>(context);
     if (n == nullptr)
@@ -689,7 +449,9 @@ void reader::read(Oid matview) {
             refuse("it uses a merged column of a join that cannot be followed");
 }
 
-} // namespace
+} // namespace views
+
+using namespace views;
 
 read_view read_matview(Oid matview) {
     try {
@@ -699,28 +461,6 @@ read_view read_matview(Oid matview) {
     } catch (const refused &e) {
         return {std::nullopt, e.why};
     }
-}
-
-std::optional<std::string> changing_function(Oid view) {
-    Query *q = stored_query(view);
-    function_search found{nullptr};
-    call([&] { find_changing((Node *)q, &found); });
-    return found.found == nullptr ? std::nullopt : std::optional<std::string>(found.found);
-}
-
-std::vector<std::string> grouping_columns(Oid matview) {
-    Query *q = stored_query(matview);
-    List *clause = q->groupClause != NIL ? q->groupClause : q->distinctClause;
-    std::vector<std::string> out;
-    if (q->setOperations != nullptr || q->groupingSets != NIL || q->hasDistinctOn)
-        return out;
-    for (int i = 0; i < list_length(clause); ++i) {
-        TargetEntry *t = get_sortgroupclause_tle((SortGroupClause *)list_nth(clause, i), q->targetList);
-        if (t->resjunk)
-            return {};
-        out.push_back(t->resname);
-    }
-    return out;
 }
 
 } // namespace dbopt::pg
