@@ -203,10 +203,12 @@ REVOKE ALL ON FUNCTION dbopt.index_expect FROM PUBLIC;
 
 -- What a person can do about one query. Runs with the caller's rights and the caller's search_path, for
 -- the query's names are resolved as if the caller had typed it; everything of its own is qualified.
-CREATE FUNCTION dbopt._explain(query text, execute boolean) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION dbopt._explain(query text, execute boolean, path text) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE plan jsonb;
 BEGIN
+    -- The query means what it means to its author; until the end of this function.
+    PERFORM pg_catalog.set_config('search_path', path, true);
     -- Raises unless the text is exactly one statement that can be planned.
     PERFORM pg_catalog.count(*) FROM dbopt.index_whatif(query, '{}');
     BEGIN
@@ -221,12 +223,13 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION dbopt._explain IS 'internal: the plan of one statement as JSON; changes made while measuring are undone';
 
-CREATE FUNCTION dbopt.explain(query text, execute boolean = false)
+CREATE FUNCTION dbopt.explain(query text, execute boolean = false,
+    path text = pg_catalog.current_setting('search_path'))
 RETURNS TABLE (node text, finding text, severity text, advice text)
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    plan jsonb := dbopt._explain(query, execute);
+    plan jsonb := dbopt._explain(query, execute, path);
     n record; s record; actual float8; planned float8; removed float8; kept float8; pages float8; total float8;
 BEGIN
     FOR n IN

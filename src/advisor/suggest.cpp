@@ -59,6 +59,7 @@ std::string shortened(const std::string &text) {
 workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
     workload w;
     std::optional<pg::error> first;
+    std::vector<std::pair<int, std::vector<whatif::relation_use>>> inspected;
     for (size_t i = 0; i < o.queries.size(); ++i) {
         const weighted_query &q = o.queries[i];
         if (q.weight == 0)
@@ -85,7 +86,8 @@ workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
                 first.emplace(std::move(*failed));
             continue;
         }
-        all.add_query(number, uses);
+        all.note(uses);
+        inspected.emplace_back(number, std::move(uses));
         if (o.observed && q.weight >= 3) // what ran once or twice was a load or a repair
             all.add_writes(number, q.rows);
         w.weight.push_back(q.weight);
@@ -97,6 +99,8 @@ workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
     }
     if (w.weight.empty() && first)
         throw std::move(*first);
+    for (const auto &[number, uses] : inspected)
+        all.add_query(number, uses);
     return w;
 }
 

@@ -190,13 +190,46 @@ void universe::propose_others(const whatif::relation_use &use, const core::relat
     }
 }
 
+void universe::note(const std::vector<whatif::relation_use> &uses) {
+    for (const whatif::relation_use &use : uses) {
+        relation_facts &f = facts(use.relation);
+        for (Node *condition : use.conditions) {
+            const pg::condition_shape shape = pg::describe_condition(condition);
+            if (shape.column == 0 || !shape.compares)
+                continue;
+            auto &seen = f.compared[shape.column];
+            const auto same = std::find_if(seen.begin(), seen.end(), [&](const auto &c) {
+                return pg::same_expression(c.condition, condition);
+            });
+            if (same != seen.end())
+                ++same->queries;
+            else
+                seen.push_back({condition, 1});
+        }
+    }
+}
+
+// A constant that one query happens to carry is its parameter (a tenant, a category), not a state of
+// the rows: it must stand in two queries at least. Of an observed statement only one text is kept, so
+// there no other constant may have been seen on the column either.
+bool universe::recurs(const relation_facts &f, int column, Node *condition) const {
+    const auto seen = f.compared.find(column);
+    if (seen == f.compared.end() || (options_.observed && seen->second.size() > 1))
+        return false;
+    return std::any_of(seen->second.begin(), seen->second.end(), [&](const auto &c) {
+        return c.queries > 1 && pg::same_expression(c.condition, condition);
+    });
+}
+
 // A condition with a constant that only a small part of the rows meets, and that is about one of few
 // values (a state, a flag, a NULL), can stand in the index's WHERE instead of in its key.
 void universe::propose_partial(const whatif::relation_use &use, const core::relation_usage &u,
                                relation_facts &f, std::set<core::index_candidate> *out) {
     for (Node *condition : use.conditions) {
         const pg::condition_shape shape = pg::describe_condition(condition);
-        if (shape.column == 0 || (shape.compares && sizes_.statistics(use.relation, shape.column).distinct > 10))
+        if (shape.column == 0 ||
+            (shape.compares && (sizes_.statistics(use.relation, shape.column).distinct > 10 ||
+                                !recurs(f, shape.column, condition))))
             continue;
         List *list = pg::make_list(condition, engine_.context());
         if (sizes_.fraction(use.relation, list) > 0.3)

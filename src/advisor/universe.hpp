@@ -14,6 +14,9 @@ class universe {
     universe(pg::whatif::engine &engine, const suggest_options &options);
 
     // Adds the candidates that serve one query; remembers which they are.
+    // Every query's conditions are noted before the first is added: only what recurs may become the
+    // predicate of a partial index.
+    void note(const std::vector<pg::whatif::relation_use> &uses);
     void add_query(int query, const std::vector<pg::whatif::relation_use> &uses);
     // Prices them all and hands them to the engine. Returns how many there are.
     int finish();
@@ -55,6 +58,11 @@ class universe {
         std::vector<existing> indexes;
         std::vector<Node *> expressions; // column -1 - n of a candidate
         std::vector<Node *> predicates;  // by number
+        struct comparison {
+            Node *condition;
+            int queries;
+        };
+        std::map<int, std::vector<comparison>> compared; // column = constant, by column
         std::map<int, bool> sortable;
     };
     relation_facts &facts(Oid relation);
@@ -64,6 +72,7 @@ class universe {
     void propose_partial(const pg::whatif::relation_use &use, const core::relation_usage &u,
                          relation_facts &f, std::set<core::index_candidate> *out);
     bool allowed(const char *method) const;
+    bool recurs(const relation_facts &f, int column, Node *condition) const;
     int expression_number(relation_facts &f, Node *expression);
     bool sortable(Oid relation, relation_facts &f, int column);
     bool exists_already(const relation_facts &f, const core::index_candidate &c) const;

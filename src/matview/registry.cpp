@@ -20,14 +20,6 @@ void define_settings() {
     pg::define_int({.name = "dbopt.matview_history",
                     .description = "Days that dbopt.matview_refreshes goes back.",
                     .variable = &config.history_days, .value = 30, .low = 1, .high = 3650});
-    pg::define_int({.name = "dbopt.matview_check_rows",
-                    .description = "Groups compared with a recomputation at each self-check of an "
-                                   "incremental matview; 0 switches the check off.",
-                    .variable = &config.check_groups, .value = 20, .low = 0, .high = 10000});
-    pg::define_int({.name = "dbopt.matview_check_interval",
-                    .description = "Minutes between self-checks of an incremental matview; 0 checks at "
-                                   "every refresh.",
-                    .variable = &config.check_minutes, .value = 60, .low = 0, .high = 100000});
 }
 
 Oid extension_owner() {

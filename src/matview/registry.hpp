@@ -10,8 +10,6 @@ struct settings {
     int lock_wait_s = 30;
     int log_limit_mb = 256;
     int history_days = 30;
-    int check_groups = 20;
-    int check_minutes = 60;
 };
 extern settings config;
 

@@ -1,10 +1,10 @@
 -- What-if planning and index advice for explicit queries.
 BEGIN;
-SELECT plan(23);
+SELECT plan(25);
 
 CREATE SCHEMA adv;
-CREATE TABLE adv.item (id int PRIMARY KEY, owner int, kind text, price numeric, made timestamptz, note text);
-INSERT INTO adv.item SELECT i, i % 2000, 'kind' || i % 7, i % 1000, '2026-01-01'::timestamptz + i * interval '1 minute', repeat('n', 60) FROM generate_series(1, 40000) i;
+CREATE TABLE adv.item (id int PRIMARY KEY, owner int, kind text, price numeric, made timestamptz, note text, state text);
+INSERT INTO adv.item SELECT i, i % 2000, 'kind' || i % 7, i % 1000, '2026-01-01'::timestamptz + i * interval '1 minute', repeat('n', 60), CASE WHEN i % 50 = 0 THEN 'open' ELSE 'done' END FROM generate_series(1, 40000) i;
 CREATE TABLE adv."Odd Name" ("Some Column" int, pad text);
 INSERT INTO adv."Odd Name" SELECT i, repeat('p', 100) FROM generate_series(1, 20000) i;
 CREATE TABLE adv.part (id int, at date, v int) PARTITION BY RANGE (at);
@@ -40,5 +40,8 @@ CREATE INDEX item_real ON adv.item (owner);
 SELECT ok((SELECT estimate BETWEEN 0.75 * pg_relation_size('adv.item_real') AND 1.25 * pg_relation_size('adv.item_real') FROM adv.sized), 'the size is close to the real one');
 SELECT is((SELECT count(*) FROM pg_class WHERE oid >= 4294901760::oid), 0::bigint, 'no hypothetical index in the catalog');
 
+-- A constant that one query carries is its parameter; one that recurs is a state of the rows.
+SELECT is_empty($$SELECT ddl FROM dbopt.index_suggest(ARRAY['SELECT * FROM adv.item WHERE state = ''open'' ORDER BY made LIMIT 5']) WHERE ddl ~ 'WHERE'$$, 'no partial index for one query''s constant');
+SELECT isnt_empty($$SELECT ddl FROM dbopt.index_suggest(ARRAY['SELECT * FROM adv.item WHERE state = ''open'' AND owner = 7', 'SELECT * FROM adv.item WHERE state = ''open'' ORDER BY made LIMIT 5']) WHERE ddl ~ 'state|WHERE'$$, 'what recurs is served');
 SELECT * FROM finish();
 ROLLBACK;
