@@ -94,7 +94,7 @@ suite_pgtest() {
 }
 
 suite_tap() {
-    local d=$TREE/test/tap pgxs log=$WORK/out/tap.prove p n; pgxs=$(PGXS_DIR)
+    local d=$TREE/test/tap pgxs log=$WORK/out/tap.prove p n f; pgxs=$(PGXS_DIR)
     (
         cd "$d" || exit 1
         unset PGHOST PGPORT PGUSER PGDATABASE PGAPPNAME
@@ -111,6 +111,7 @@ suite_tap() {
     # the log; the second one counts.
     local again; again=$(sed -n 's/^\(t\/[^ ]*\.pl\) *(Wstat.*/\1/p' "$log" | sort -u)
     if [ "$n" -gt 0 ] && [ -n "$again" ] && [ -z "${1:-}" ]; then
+        for f in $again; do rm -rf "$d/tmp_check/t_$(basename "$f" .pl)"_*; done
         TAP_JOBS=1 suite_tap "$(echo $again)" 3>"$log.again"
         local first=$n; read -r _ n <"$log.again"
         [ "$n" -gt 0 ] || { p=$((p + first)); echo $again >"$WORK/out/second-try"; }
