@@ -302,8 +302,10 @@ pg::change_counts increment::write_bag(pg::frozen &now) {
 }
 
 std::optional<int64_t> increment::run(pg::frozen &now, std::string &why) {
-    if (state_.full_ms && state_.change_us &&
-        static_cast<double>(changes_) * *state_.change_us / 1000 > *state_.full_ms) {
+    // The time of a change is learnt from whole refreshes, so for a handful of changes it is mostly their fixed
+    // part: below a fifth of a second there is nothing to choose.
+    const double expected_ms = static_cast<double>(changes_) * state_.change_us.value_or(0) / 1000;
+    if (state_.full_ms && expected_ms > 200 && expected_ms > *state_.full_ms) {
         why = std::to_string(changes_) + " changes would take longer than a full refresh";
         return std::nullopt;
     }

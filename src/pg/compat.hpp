@@ -186,4 +186,14 @@ template <class Node> bool has_prune_steps(const Node *append) {
 #endif
 }
 
+// Free bytes of a heap page as this version's pgstattuple counts them: since 18 without a reserve for
+// the next line pointer.
+inline Size free_space(Page page) {
+#if PG_VERSION_NUM >= 180000
+    return PageGetExactFreeSpace(page);
+#else
+    return PageGetHeapFreeSpace(page);
+#endif
+}
+
 } // namespace dbopt::pg::compat

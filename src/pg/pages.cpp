@@ -141,7 +141,7 @@ void heap_reader::read(uint32_t block, heap_page &out) {
             UnlockReleaseBuffer(buffer);
             return;
         }
-        out.free_bytes = PageGetHeapFreeSpace(page);
+        out.free_bytes = compat::free_space(page);
         const bool all_visible = PageIsAllVisible(page);
         const OffsetNumber last = PageGetMaxOffsetNumber(page);
         const int columns = RelationGetDescr(relation_)->natts;
