@@ -42,7 +42,7 @@ $node->safe_psql('postgres', q{
 			WHEN (SELECT typelem <> 0 AND typlen = -1 FROM pg_type WHERE pg_type.oid = t) THEN ARRAY[NULL, '{}', '{NULL}', '{1}', '{pg_class,NULL}']
 			WHEN t IN ('text'::regtype, 'name'::regtype, 'varchar'::regtype) THEN
 				ARRAY[NULL, '', 'public', 'sample', '1 month', 'SELECT * FROM plain WHERE id = 1',
-					E'\'; DROP TABLE plain; --', E'\u00e4\u4e2d', repeat('x', 3000), '%s%n%1$s', '((((((((((']
+					E'\'; DROP TABLE plain; --', E'\xc3\xa4\xe4\xb8\xad', repeat('x', 3000), '%s%n%1$s', '((((((((((']
 			ELSE ARRAY[NULL, '', '0', 'x'] END $$;
 
 	-- Calls each function with samples: one argument is varied at a time, the others stay at the first
