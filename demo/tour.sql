@@ -34,7 +34,7 @@ FROM learning.enrollments GROUP BY course_id;
 CREATE UNIQUE INDEX ON learning.enrollments_of_course (course_id);
 SELECT * FROM dbopt.matview_manage('learning.enrollments_of_course', every => '5 minutes');
 SELECT mode, status, rows_changed, round(duration_ms) AS ms FROM dbopt.matview_refresh('learning.enrollments_of_course');
-UPDATE learning.enrollments SET status = 'COMPLETED' WHERE id IN ('e10', 'e20', 'e30') AND status <> 'COMPLETED';
+UPDATE learning.enrollments SET status = 'COMPLETED' WHERE status = 'ACTIVE' AND progress > 97 AND user_id < 'u2';
 SELECT mode, status, rows_changed, round(duration_ms) AS ms FROM dbopt.matview_refresh('learning.enrollments_of_course');
 
 -- 8. How much of a table is air? Measured from a sample of its pages, with bounds.
