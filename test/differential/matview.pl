@@ -128,7 +128,7 @@ sub view {
         sub { pick('min', 'max') . '(' . pick(@num, 'a.s') . ')' }, sub { pick('bool_or', 'bool_and') . '(a.f)' },
         sub { 'count(*) FILTER (WHERE a.x > 4)' }, sub { 'round(avg(' . pick(@num) . '), 2)' },
         sub { 'least(5, count(*))' }, sub { 'sum(a.x)::numeric / nullif(count(a.x), 0)' },
-        sub { 'count(DISTINCT a.x)::numeric / count(*) * 100' }, sub { 'variance(a.x)' }, sub { 'stddev_pop(a.n)' },
+        sub { 'count(DISTINCT a.x)::numeric / nullif(count(*), 0) * 100' }, sub { 'variance(a.x)' }, sub { 'stddev_pop(a.n)' },
         sub { 'sum(DISTINCT a.x)' }, sub { 'sum(a.x) FILTER (WHERE a.f)' },
     );
     my @out = (@keys, map { pick(@agg)->() } 1 .. 1 + int(rand(4)));
