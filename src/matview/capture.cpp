@@ -60,10 +60,42 @@ void collect(const core::join_node &n, std::map<unsigned, std::set<int>> &out) {
 
 std::string log_name(Oid base) { return "dbopt." + pg::capture_log_name(base); }
 
+// Columns of the base that the log must hold: these, and those that it holds already.
+std::set<int> with_kept(Oid base, std::set<int> columns) {
+    for (const pg::row &r : pg::query(
+             "SELECT a.attnum::int FROM pg_attribute l JOIN pg_attribute a ON 'c' || a.attnum = l.attname "
+             "WHERE l.attrelid = $1::regclass AND l.attnum > 2 AND NOT l.attisdropped AND a.attrelid = $2 "
+             "AND a.attnum > 0 AND NOT a.attisdropped", {log_name(base), base}))
+        columns.insert(r.get<int32_t>(0));
+    return columns;
+}
+
+// Whether the log cannot get these columns by ADD COLUMN. One that it holds may have had another type
+// when it was made; and a new column of a domain would run the domain's default and checks, code of
+// whoever made the domain, with the rights of the extension's owner. CREATE TABLE runs neither.
+bool must_be_made_anew(Oid base, const std::set<int> &columns) {
+    std::string list;
+    for (int c : columns)
+        list += (list.empty() ? "" : ",") + std::to_string(c);
+    return pg::scalar<bool>(
+               "SELECT EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attribute l "
+               "ON l.attrelid = $1::regclass AND l.attname = 'c' || a.attnum WHERE a.attrelid = $2 AND a.attnum = ANY "
+               "(('{' || $3 || '}')::int2[]) AND CASE WHEN l.attrelid IS NULL THEN t.typtype = 'd' ELSE (l.atttypid, "
+               "l.atttypmod, l.attcollation) <> (a.atttypid, a.atttypmod, a.attcollation) END)",
+               {log_name(base), base, list})
+        .value_or(true);
+}
+
 // The log with at least these columns, and the triggers. Acts as the extension's owner.
-void capture(Oid base, const std::set<int> &columns) {
+void capture(Oid base, std::set<int> columns) {
     const pg::as_owner writer(extension_owner());
-    const bool exists = pg::scalar<bool>("SELECT to_regclass($1) IS NOT NULL", {log_name(base)}).value_or(false);
+    bool exists = pg::scalar<bool>("SELECT to_regclass($1) IS NOT NULL", {log_name(base)}).value_or(false);
+    if (exists && must_be_made_anew(base, columns)) {
+        // The triggers are made anew with it: that alone makes the next refresh of all its readers full.
+        columns = with_kept(base, std::move(columns));
+        pg::drop_member(pg::scalar<Oid>("SELECT $1::regclass::oid", {log_name(base)}).value_or(InvalidOid));
+        exists = false;
+    }
     std::string list;
     for (int c : columns) {
         const std::optional<std::string> type = pg::scalar<std::string>(

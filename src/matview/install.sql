@@ -140,11 +140,7 @@ CREATE FUNCTION dbopt.matview_manage(matview regclass, every interval DEFAULT '1
 RETURNS TABLE (matview regclass, action text, status text, detail text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_matview_manage';
 COMMENT ON FUNCTION dbopt.matview_manage(regclass, interval, text, interval) IS
-    'puts a materialized view under management, or changes the arguments that are named;
--- Capture makes objects as the extension's owner over the base's columns, whose types belong to the base's
--- owner: a superuser decides who may ask for that.
-REVOKE EXECUTE ON FUNCTION dbopt.matview_manage(regclass, interval, text, interval) FROM PUBLIC;
- the database worker refreshes it every so often';
+    'puts a materialized view under management, or changes the arguments that are named; the database worker refreshes it every so often';
 
 CREATE FUNCTION dbopt.matview_unmanage(matview regclass) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'dbopt_matview_unmanage';

@@ -28,19 +28,27 @@ struct capture {
 };
 
 // The log's columns are called c<attribute of the root>; a partition may number its own otherwise.
-void map_columns(capture &c, Relation written, Oid base) {
+// False when a column has another type than the log's: its matview is gone, its log not yet, and the
+// owner has altered the column meanwhile. A value stored as another type would crash whoever reads it.
+bool map_columns(capture &c, Relation written, Oid base) {
     TupleDesc desc = RelationGetDescr(c.log);
     c.from = static_cast<AttrNumber *>(palloc0(sizeof(AttrNumber) * desc->natts));
     for (int i = log_lead; i < desc->natts; ++i) {
         const AttrNumber a =
             static_cast<AttrNumber>(atoi(NameStr(TupleDescAttr(desc, i)->attname) + 1));
-        if (RelationGetRelid(written) == base) {
-            c.from[i] = a;
-            continue;
-        }
         const char *name = get_attname(base, a, true);
-        c.from[i] = name == nullptr ? InvalidAttrNumber : get_attnum(RelationGetRelid(written), name);
+        AttrNumber from = RelationGetRelid(written) == base ? a
+                          : name == nullptr ? InvalidAttrNumber
+                                            : get_attnum(RelationGetRelid(written), name);
+        if (from <= 0 || from > RelationGetNumberOfAttributes(written) ||
+            TupleDescAttr(RelationGetDescr(written), from - 1)->attisdropped)
+            from = InvalidAttrNumber;
+        else if (TupleDescAttr(RelationGetDescr(written), from - 1)->atttypid !=
+                 TupleDescAttr(desc, i)->atttypid)
+            return false;
+        c.from[i] = from;
     }
+    return true;
 }
 
 void write(capture &c, TupleTableSlot *row, int64 weight) {
@@ -109,8 +117,8 @@ void run_capture(TriggerData *t) {
     c.out = table_slot_create(c.log, nullptr);
     c.command = GetCurrentCommandId(true);
     c.bulk = GetBulkInsertState();
-    map_columns(c, t->tg_relation, base);
-    if (TRIGGER_FIRED_BY_TRUNCATE(t->tg_event))
+    // The mark of a TRUNCATE says for other reasons, too: what happened is not in the log.
+    if (!map_columns(c, t->tg_relation, base) || TRIGGER_FIRED_BY_TRUNCATE(t->tg_event))
         write(c, nullptr, 0);
     else
         write_rows(c, t->tg_relation, t->tg_oldtable, t->tg_newtable);
