@@ -5,6 +5,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Dbopt::Test;
 
 my $node = PostgreSQL::Test::Cluster->new('convert');
 $node->init;
@@ -27,9 +28,8 @@ for my $delay (0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0) {
     $psql->{stdin} .= "$call;\n";
     $psql->{run}->pump_nb;
     select(undef, undef, undef, $delay);
-    $kills += kill('KILL', $pid);
+    $kills += kill_backend($node, $pid);
     eval { $psql->{run}->finish };
-    $node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
     # life goes on between the tries
     $node->safe_psql('postgres', q{
         INSERT INTO ev (ts, v) VALUES ('2026-02-02', 'between'); INSERT INTO truth SELECT * FROM ev WHERE v = 'between' AND id NOT IN (SELECT id FROM truth);
@@ -52,9 +52,8 @@ $pid =~ s/\D//g;
 $psql->{stdin} .= "CALL dbopt.partition_convert('two', 'ts', '1 month', accept_lost_constraints => true);\n";
 $psql->{run}->pump_nb;
 select(undef, undef, undef, 0.3);
-kill('KILL', $pid);
+kill_backend($node, $pid);
 eval { $psql->{run}->finish };
-$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
 if ($node->safe_psql('postgres', q{SELECT count(*) FROM dbopt.partition_conversions WHERE phase <> 'done'}) eq '1') {
     $node->safe_psql('postgres', q{CALL dbopt.partition_convert_abort('two')});
 }

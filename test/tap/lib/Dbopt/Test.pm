@@ -4,7 +4,7 @@ use strict;
 use warnings;
 use Exporter 'import';
 use PostgreSQL::Test::Cluster;
-our @EXPORT = qw(dbopt_cluster no_crash);
+our @EXPORT = qw(dbopt_cluster no_crash kill_backend);
 
 # A cluster that preloads dbopt, with settings for quick tests.
 sub dbopt_cluster
@@ -19,6 +19,20 @@ autovacuum = off
 $conf
 CONF
 	return $node;
+}
+
+# kill -9 of a backend; returns when the server has noticed it, restarted its processes and serves
+# statements again. Until the postmaster notices, a connection succeeds and is ended at once: so wait
+# for another checkpointer. Returns the number of processes that got the signal.
+sub kill_backend
+{
+	my ($node, $pid, $db) = @_;
+	my $checkpointer = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'};
+	my $before = $node->safe_psql($db // 'postgres', $checkpointer);
+	my $killed = kill('KILL', $pid) or return 0;
+	$node->poll_query_until($db // 'postgres', "SELECT ($checkpointer) IS DISTINCT FROM $before")
+		or die 'the server did not come back';
+	return $killed;
 }
 
 # True if no backend died from a memory fault, an abort or an assertion.
