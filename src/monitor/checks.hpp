@@ -3,10 +3,14 @@
 // A probe is one statement whose rows are (check_name text, value float8, detail text); it feeds the
 // checks listed with it. A NULL value means "does not apply here" and comes out as skipped. Rules
 // for the SQL: it never opens a user's relation (no pg_relation_size, no pg_get_indexdef), so that it
-// waits for no lock; it runs with search_path = pg_catalog, pg_temp.
+// waits for no lock; it runs with search_path = pg_catalog, pg_temp. A probe over many objects is a
+// function over pg/inventory instead.
 #pragma once
 #include "core/judge.hpp"
+#include <map>
+#include <optional>
 #include <span>
+#include <string>
 
 namespace dbopt::monitor {
 
@@ -21,6 +25,12 @@ struct check {
     bool alerts = true;     // false: shown by health(), raises no alert
 };
 
+struct measurement {
+    std::optional<double> value = {};
+    std::string detail = {};
+};
+using measurements = std::map<std::string, measurement, std::less<>>;
+
 struct probe {
     const char *name;
     tier at;
@@ -29,7 +39,12 @@ struct probe {
     const char *sql;
     const char *sql_before_17; // where the statistics views differ; nullptr: the same
     std::span<const check> checks;
+    void (*measure)(measurements &) = nullptr; // instead of sql
 };
+
+// Over all tables and indexes at once, from one inventory (table_checks.cpp).
+void measure_tables(measurements &into);
+void measure_indexes(measurements &into);
 
 // All probes, fast ones first. Defined in *_checks.cpp, one file per topic.
 std::span<const probe> activity_probes();

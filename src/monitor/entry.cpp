@@ -1,5 +1,5 @@
 // SQL entry points of the monitor room.
-#include "monitor/monitor.hpp"
+#include "monitor/sizes.hpp"
 #include "pg/entry.hpp"
 #include "pg/filesize.hpp"
 #include "pg/machine.hpp"
@@ -87,12 +87,35 @@ DBOPT_FUNCTION(dbopt_folder_bytes) {
     return args.result(pg::folder_bytes(args.get<std::string>(0).c_str()));
 }
 
-DBOPT_FUNCTION(dbopt_database_bytes) { return args.result(pg::database_bytes()); }
+DBOPT_FUNCTION(dbopt_database_bytes) { return args.result(pg::current_inventory()->database_bytes()); }
 
 DBOPT_FUNCTION(dbopt_relation_bytes) {
     pg::rows out(args);
-    for (const pg::relation_size &s : pg::relation_sizes())
-        out.add(s.relation, std::string(1, s.kind), s.owner_table, s.main, s.total());
+    for (const pg::stored_relation &r : pg::current_inventory()->sizes())
+        if (RELKIND_HAS_STORAGE(r.kind))
+            out.add(r.oid, std::string(1, r.kind), r.owner_table, r.main, r.bytes());
+    return out.done();
+}
+
+// (relation, kind, is_partition, estimated_rows, live_rows, dead_rows, seq_scans, written_rows,
+// table_bytes, index_bytes, toast_bytes, total_bytes, of_all_pct) of every user's table and
+// materialized view, largest first; of the first `most` of them.
+DBOPT_FUNCTION(dbopt_table_sizes) {
+    pg::rows out(args);
+    const auto all = pg::current_inventory();
+    std::vector<monitor::table_size> tables = monitor::table_sizes(*all);
+    double sum = 0;
+    for (const monitor::table_size &t : tables)
+        sum += static_cast<double>(t.total());
+    if (const auto most = args.optional<int32_t>(0); most && static_cast<size_t>(std::max(*most, 0)) < tables.size())
+        tables.resize(static_cast<size_t>(std::max(*most, 0)));
+    for (const monitor::table_size &t : tables) {
+        const pg::relation_counters &c = t.table->counters;
+        out.add(t.table->oid, t.table->kind == RELKIND_MATVIEW ? "matview" : "table", t.table->is_partition,
+                t.table->tuples < 0 ? pg::value(nullptr) : pg::value(static_cast<int64_t>(t.table->tuples)), c.live,
+                c.dead, c.scans, c.inserted + c.updated + c.deleted, t.table->bytes(), t.indexes, t.toast, t.total(),
+                sum > 0 ? pg::value(100 * static_cast<double>(t.total()) / sum) : pg::value(nullptr));
+    }
     return out.done();
 }
 

@@ -1,5 +1,6 @@
 #include "monitor/monitor.hpp"
 #include "pg/compat.hpp"
+#include "pg/inventory.hpp"
 #include "pg/security.hpp"
 #include "pg/transaction.hpp"
 #include <map>
@@ -50,12 +51,9 @@ core::thresholds limits_of(const check &c, const overrides &changed) {
     return t;
 }
 
-struct measurement {
-    std::optional<double> value;
-    std::string detail;
-};
-
-void measure(const probe &p, std::map<std::string, measurement, std::less<>> &into) {
+void measure(const probe &p, measurements &into) {
+    if (p.measure != nullptr)
+        return p.measure(into);
     const pg::result rows = statement_of(p).run({});
     for (const pg::row &r : rows)
         into[r.get<std::string>(0)] = {r.optional<double>(1), r.get_or<std::string>(2, "")};
@@ -63,7 +61,7 @@ void measure(const probe &p, std::map<std::string, measurement, std::less<>> &in
 
 // Appends one finding per check of the probe.
 void run_probe(const probe &p, bool sees_all, const overrides &changed, std::vector<finding> &out) {
-    std::map<std::string, measurement, std::less<>> measured;
+    measurements measured;
     std::string why;
     std::string status = "skipped";
     if (p.reads_others && !sees_all) {
@@ -95,6 +93,7 @@ void run_probe(const probe &p, bool sees_all, const overrides &changed, std::vec
 } // namespace
 
 std::vector<finding> examine(tier limit) {
+    const pg::inventory_scope shared;
     const bool sees_all = pg::scalar<bool>("SELECT pg_catalog.pg_has_role(current_user, "
                                            "'pg_read_all_stats', 'USAGE')")
                               .value_or(false);

@@ -1,7 +1,7 @@
 // Snapshots: the points as an array, tables, indexes and statements as a compact byte string
 // (core/history_code). Every 48th snapshot is a key frame, so that reading one back stays cheap.
 #include "monitor/history.hpp"
-#include "pg/filesize.hpp"
+#include "pg/inventory.hpp"
 #include "pg/transaction.hpp"
 #include <cmath>
 
@@ -31,20 +31,12 @@ std::string from_bytea(const pg::row &r, int column) {
 
 core::history_objects read_objects() {
     core::history_objects out;
-    for (const pg::relation_size &s : pg::relation_sizes())
-        if (s.relation >= FirstNormalObjectId && (s.kind == 'r' || s.kind == 'm' || s.kind == 'i'))
-            out[s.relation][object_bytes] = s.total();
-    const pg::result rows = pg::query(
-        "SELECT c.oid, pg_catalog.pg_stat_get_live_tuples(c.oid), pg_catalog.pg_stat_get_dead_tuples(c.oid), "
-        "pg_catalog.pg_stat_get_numscans(c.oid), pg_catalog.pg_stat_get_tuples_returned(c.oid), "
-        "pg_catalog.pg_stat_get_tuples_inserted(c.oid), pg_catalog.pg_stat_get_tuples_updated(c.oid), "
-        "pg_catalog.pg_stat_get_tuples_deleted(c.oid), pg_catalog.pg_stat_get_blocks_fetched(c.oid), "
-        "pg_catalog.pg_stat_get_blocks_hit(c.oid) FROM pg_catalog.pg_class c "
-        "WHERE c.relkind IN ('r', 'm', 'i') AND c.oid >= 16384 AND c.relpersistence <> 't'");
-    for (const pg::row &r : rows) {
-        core::history_values &v = out[r.get<Oid>(0)];
-        for (int i = 1; i < object_width; ++i)
-            v[static_cast<size_t>(i)] = r.get_or<int64_t>(i, 0);
+    for (const pg::stored_relation &r : pg::current_inventory()->sizes()) {
+        if (!r.of_users() || (r.kind != 'r' && r.kind != 'm' && r.kind != 'i'))
+            continue;
+        const pg::relation_counters &c = r.counters;
+        out[r.oid] = {r.bytes(), c.live, c.dead, c.scans, c.rows_read, c.inserted,
+                      c.updated, c.deleted, c.blocks_fetched, c.blocks_hit};
     }
     return out;
 }
@@ -82,6 +74,8 @@ std::string as_array(const std::vector<std::optional<double>> &values) {
 
 frame read_statements_now() { return {.statements = read_statements()}; }
 
+frame read_objects_now() { return {.objects = read_objects()}; }
+
 frame read_now() { return {.objects = read_objects(), .statements = read_statements()}; }
 
 std::optional<frame> frame_at(std::optional<pg::timestamptz> until) {
@@ -101,7 +95,27 @@ std::optional<frame> frame_at(std::optional<pg::timestamptz> until) {
     return f;
 }
 
+std::optional<frame> frame_before(double seconds) {
+    if (auto f = frame_at(pg::timestamptz{pg::clock().us - static_cast<int64_t>(seconds * 1e6)}))
+        return f;
+    const auto oldest = pg::scalar<pg::timestamptz>("SELECT pg_catalog.min(taken_at) FROM dbopt.history");
+    return oldest ? frame_at(oldest) : std::nullopt;
+}
+
+double seconds_since(const std::optional<frame> &f) {
+    return f ? static_cast<double>(pg::clock().us - f->taken_at.us) / 1e6 : 0;
+}
+
+core::history_values growth(const core::history_values &now, const core::history_values *then) {
+    core::history_values d = now;
+    if (then != nullptr)
+        for (size_t i = 0; i < d.size(); ++i)
+            d[i] = now[i] >= (*then)[i] ? now[i] - (*then)[i] : now[i];
+    return d;
+}
+
 std::optional<pg::timestamptz> take_snapshot() {
+    const pg::inventory_scope shared;
     if (pg::scalar<bool>("SELECT pg_catalog.pg_is_in_recovery()").value_or(true) ||
         !pg::scalar<bool>("SELECT pg_catalog.pg_try_advisory_xact_lock(1684434804, 2)").value_or(false))
         return std::nullopt;
@@ -134,6 +148,7 @@ void forget() {
 }
 
 void save_baseline(const std::string &name) {
+    const pg::inventory_scope shared;
     const frame now = read_now();
     const std::string figures = as_array(read_points(true));
     pg::execute("INSERT INTO dbopt.baseline (name, values, objects, statements) VALUES "

@@ -29,9 +29,18 @@ struct frame {
 };
 
 frame read_now();
+frame read_objects_now(); // without statements
 frame read_statements_now(); // without objects: no folder is read
 // The youngest snapshot at or before `until` (nothing: the last one); nothing when there is none.
 std::optional<frame> frame_at(std::optional<pg::timestamptz> until);
+// The youngest snapshot that is at least that old, else the oldest one there is.
+std::optional<frame> frame_before(double seconds);
+double seconds_since(const std::optional<frame> &f); // 0 without a frame
+
+// What one object or statement did between two frames. Counters that went backwards were reset: what
+// they show now has come since. Gauges (sizes, live rows) must be read from `now` itself.
+core::history_values growth(const core::history_values &now, const core::history_values *then);
+
 // Stores a snapshot and removes what is older than dbopt.history_retention. Nothing on a standby or
 // while another session takes one.
 std::optional<pg::timestamptz> take_snapshot();

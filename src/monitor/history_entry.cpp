@@ -24,30 +24,6 @@ DBOPT_FUNCTION(dbopt_snapshot) {
 
 namespace {
 
-// What one object or statement did between two frames. Counters that went backwards were reset: what
-// they show now has come since. Gauges (sizes, live rows, percentiles) are given as they are now.
-core::history_values grown(const core::history_values &now, const core::history_values *then) {
-    core::history_values d = now;
-    if (then != nullptr)
-        for (size_t i = 0; i < d.size(); ++i)
-            d[i] = now[i] >= (*then)[i] ? now[i] - (*then)[i] : now[i];
-    return d;
-}
-
-std::optional<monitor::frame> frame_before(const pg::arguments &args) {
-    const pg::interval span = args.get<pg::interval>(0);
-    const pg::timestamptz until{pg::clock().us - static_cast<int64_t>(span.seconds() * 1e6)};
-    if (auto f = monitor::frame_at(until))
-        return f;
-    // Younger than the span: the oldest there is.
-    const auto oldest = pg::scalar<pg::timestamptz>("SELECT pg_catalog.min(taken_at) FROM dbopt.history");
-    return oldest ? monitor::frame_at(oldest) : std::nullopt;
-}
-
-double seconds_since(const std::optional<monitor::frame> &f) {
-    return f ? static_cast<double>(pg::clock().us - f->taken_at.us) / 1e6 : 0;
-}
-
 const core::history_values *find(const core::history_objects &in, uint64_t key) {
     const auto at = in.find(key);
     return at == in.end() ? nullptr : &at->second;
@@ -56,16 +32,31 @@ const core::history_values *find(const core::history_objects &in, uint64_t key) 
 } // namespace
 
 // (relation, seconds, bytes, bytes_before, live, dead, scans, rows_read, inserted, updated, deleted,
-// fetched, hit): seconds is 0 where there is no snapshot to compare with.
+// fetched, hit): seconds is 0 where there is no snapshot to compare with. The second argument keeps
+// those only that grew most.
 DBOPT_FUNCTION(dbopt_object_window) {
     pg::rows out(args);
-    const auto then = frame_before(args);
-    const monitor::frame now = monitor::read_now();
-    const double seconds = seconds_since(then);
-    for (const auto &[oid, values] : now.objects) {
-        const core::history_values *old = then ? find(then->objects, oid) : nullptr;
-        const core::history_values d = grown(values, old);
-        out.add(static_cast<Oid>(oid), seconds, values[monitor::object_bytes],
+    const auto then = monitor::frame_before(args.get<pg::interval>(0).seconds());
+    const monitor::frame now = monitor::read_objects_now();
+    const double seconds = monitor::seconds_since(then);
+    struct change {
+        uint64_t oid;
+        const core::history_values *now, *old;
+        int64_t grown() const { return old != nullptr ? (*now)[monitor::object_bytes] - (*old)[monitor::object_bytes] : 0; }
+    };
+    std::vector<change> all;
+    for (const auto &[oid, values] : now.objects)
+        all.push_back({oid, &values, then ? find(then->objects, oid) : nullptr});
+    if (const auto most = args.optional<int32_t>(1); most && static_cast<size_t>(*most) < all.size()) {
+        const auto middle = all.begin() + std::max(*most, 0);
+        std::partial_sort(all.begin(), middle, all.end(), [](const change &a, const change &b) { return a.grown() > b.grown(); });
+        all.erase(middle, all.end());
+    }
+    for (const change &c : all) {
+        const core::history_values &values = *c.now;
+        const core::history_values *old = c.old;
+        const core::history_values d = monitor::growth(values, old);
+        out.add(static_cast<Oid>(c.oid), seconds, values[monitor::object_bytes],
                 old != nullptr ? pg::value((*old)[monitor::object_bytes]) : pg::value(nullptr),
                 values[monitor::object_live], values[monitor::object_dead], d[monitor::object_scans],
                 d[monitor::object_read], d[monitor::object_inserted], d[monitor::object_updated],
@@ -77,12 +68,12 @@ DBOPT_FUNCTION(dbopt_object_window) {
 // (query_id, seconds, calls, total_ms, rows, mean_ms_before)
 DBOPT_FUNCTION(dbopt_statement_window) {
     pg::rows out(args);
-    const auto then = frame_before(args);
+    const auto then = monitor::frame_before(args.get<pg::interval>(0).seconds());
     const monitor::frame now = monitor::read_statements_now();
-    const double seconds = seconds_since(then);
+    const double seconds = monitor::seconds_since(then);
     for (const auto &[id, values] : now.statements) {
         const core::history_values *old = then ? find(then->statements, id) : nullptr;
-        const core::history_values d = grown(values, old);
+        const core::history_values d = monitor::growth(values, old);
         const bool before = old != nullptr && (*old)[monitor::statement_calls] > 0;
         out.add(static_cast<int64_t>(id), seconds, d[monitor::statement_calls],
                 static_cast<double>(d[monitor::statement_time]) / 1000, d[monitor::statement_rows],
@@ -109,7 +100,7 @@ DBOPT_FUNCTION(dbopt_baseline_statements) {
     const monitor::frame now = monitor::read_statements_now();
     for (const auto &[id, values] : now.statements) {
         const core::history_values *old = find(then->statements, id);
-        const core::history_values d = grown(values, old);
+        const core::history_values d = monitor::growth(values, old);
         const int64_t calls = d[monitor::statement_calls];
         if (calls == 0)
             continue;

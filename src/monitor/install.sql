@@ -55,6 +55,13 @@ RETURNS SETOF record LANGUAGE c VOLATILE ROWS 10000 AS 'MODULE_PATHNAME', 'dbopt
 COMMENT ON FUNCTION dbopt._relation_bytes() IS
     'internal: sizes of all relations from the data folders, without a lock; owner_table is the table of an index or toast table';
 
+CREATE FUNCTION dbopt._table_sizes(most int DEFAULT NULL, OUT relation oid, OUT kind text, OUT is_partition boolean, OUT estimated_rows bigint,
+    OUT live_rows bigint, OUT dead_rows bigint, OUT seq_scans bigint, OUT written_rows bigint, OUT table_bytes bigint,
+    OUT index_bytes bigint, OUT toast_bytes bigint, OUT total_bytes bigint, OUT of_all_pct float8)
+RETURNS SETOF record LANGUAGE c VOLATILE ROWS 1000 AS 'MODULE_PATHNAME', 'dbopt_table_sizes';
+COMMENT ON FUNCTION dbopt._table_sizes(int) IS
+    'internal: tables and materialized views with the bytes of their indexes and toast tables, largest first';
+
 CREATE FUNCTION dbopt._sequences(OUT sequence regclass, OUT last_value bigint, OUT end_value float8,
     OUT used_pct float8, OUT column_limited boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'dbopt_sequences';
@@ -198,20 +205,9 @@ COMMENT ON VIEW dbopt.buffer_hit IS
     'blocks found in shared buffers against those asked of the operating system, since statistics began';
 
 CREATE VIEW dbopt.table_size_monitor AS
-WITH s AS MATERIALIZED (SELECT b.owner_table, sum(b.bytes) FILTER (WHERE b.kind IN ('r', 'm') AND b.relation = b.owner_table)::bigint AS table_bytes,
-               sum(b.bytes) FILTER (WHERE b.kind = 'i')::bigint AS index_bytes,
-               sum(b.bytes) FILTER (WHERE b.kind = 't')::bigint AS toast_bytes,
-               sum(b.bytes)::bigint AS total_bytes
-        FROM dbopt._relation_bytes() b GROUP BY 1)
-SELECT c.oid::regclass AS relation, CASE c.relkind WHEN 'm' THEN 'matview' ELSE 'table' END AS kind,
-       s.table_bytes, coalesce(s.index_bytes, 0) AS index_bytes, coalesce(s.toast_bytes, 0) AS toast_bytes,
-       s.total_bytes, nullif(c.reltuples, -1)::bigint AS estimated_rows,
-       pg_catalog.pg_stat_get_live_tuples(c.oid) AS live_rows, pg_catalog.pg_stat_get_dead_tuples(c.oid) AS dead_rows,
-       100.0 * s.total_bytes / nullif(sum(s.total_bytes) OVER (), 0)::float8 AS of_all_pct,
-       c.relispartition AS is_partition
-FROM s JOIN pg_catalog.pg_class c ON c.oid = s.owner_table
-WHERE c.oid >= 16384 AND c.relkind IN ('r', 'm')
-ORDER BY s.total_bytes DESC;
+SELECT s.relation::regclass AS relation, s.kind, s.table_bytes, s.index_bytes, s.toast_bytes, s.total_bytes,
+       s.estimated_rows, s.live_rows, s.dead_rows, s.of_all_pct, s.is_partition
+FROM dbopt._table_sizes() s ORDER BY s.total_bytes DESC;
 COMMENT ON VIEW dbopt.table_size_monitor IS
     'exact sizes of tables with their indexes and toast tables, from the data folders: waits for no lock';
 
@@ -252,11 +248,11 @@ FROM dbopt.history h CROSS JOIN LATERAL unnest(h.values) WITH ORDINALITY v(value
 JOIN (SELECT metric_id, name, kind, unit FROM dbopt._points(NULL)) p USING (metric_id);
 COMMENT ON VIEW dbopt.history_points IS 'the history as rows: one figure at one time; counters are since the server began to count';
 
-CREATE FUNCTION dbopt._object_window(span interval, OUT relation oid, OUT seconds float8, OUT bytes bigint, OUT bytes_before bigint,
+CREATE FUNCTION dbopt._object_window(span interval, most int DEFAULT NULL, OUT relation oid, OUT seconds float8, OUT bytes bigint, OUT bytes_before bigint,
     OUT live_rows bigint, OUT dead_rows bigint, OUT scans bigint, OUT rows_read bigint, OUT inserted bigint,
     OUT updated bigint, OUT deleted bigint, OUT blocks_fetched bigint, OUT blocks_hit bigint)
 RETURNS SETOF record LANGUAGE c VOLATILE ROWS 1000 SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dbopt_object_window';
-COMMENT ON FUNCTION dbopt._object_window(interval) IS 'internal: what tables and indexes did since the snapshot that long ago';
+COMMENT ON FUNCTION dbopt._object_window(interval, int) IS 'internal: what tables and indexes did since the snapshot that long ago; those that grew most, if `most` is given';
 
 CREATE FUNCTION dbopt._statement_window(span interval, OUT query_id bigint, OUT seconds float8, OUT calls bigint,
     OUT total_ms float8, OUT rows bigint, OUT mean_ms_before float8)
@@ -505,11 +501,11 @@ FROM dbopt.alert_state a JOIN dbopt.alert_rules r USING (rule) WHERE a.level <> 
 ORDER BY a.level = 'critical' DESC, a.since;
 COMMENT ON VIEW dbopt.alerts IS 'alerts that are raised now; their past is in dbopt.alert_event';
 
-REVOKE ALL ON FUNCTION dbopt.snapshot(), dbopt._object_window(interval), dbopt._statement_window(interval), dbopt.table_growth(interval),
+REVOKE ALL ON FUNCTION dbopt.snapshot(), dbopt._object_window(interval, int), dbopt._statement_window(interval), dbopt.table_growth(interval),
     dbopt.baseline_save(text), dbopt._baseline_statements(text), dbopt.baseline_compare(text), dbopt.slow_queries_since(interval),
     dbopt._statements(), dbopt.alert_check(text), dbopt.alert_set(text, float8, float8, interval, boolean), dbopt.alert_reset(text),
     dbopt.alert_mute(text, timestamptz, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION dbopt._object_window(interval), dbopt._statement_window(interval), dbopt.table_growth(interval),
+GRANT EXECUTE ON FUNCTION dbopt._object_window(interval, int), dbopt._statement_window(interval), dbopt.table_growth(interval),
     dbopt._baseline_statements(text), dbopt.baseline_compare(text), dbopt.slow_queries_since(interval), dbopt._statements() TO pg_monitor;
 GRANT SELECT ON dbopt.history_points, dbopt.baseline, dbopt.slow_queries, dbopt.query_performance_monitor, dbopt.alert_state,
     dbopt.alert_event, dbopt.alert_rules, dbopt.alerts TO pg_monitor;

@@ -2,6 +2,7 @@
 #include "core/exposition.hpp"
 #include "monitor/history.hpp"
 #include "monitor/report.hpp"
+#include "pg/inventory.hpp"
 #include "pg/transaction.hpp"
 #include <map>
 
@@ -79,12 +80,10 @@ void add_query(collector &c, const char *sql, std::vector<const char *> labels, 
 
 void add_tables(collector &c) {
     add_query(c,
-              "SELECT n.nspname, c.relname, s.bytes::pg_catalog.float8, pg_stat_get_live_tuples(c.oid)::pg_catalog.float8, "
-              "pg_stat_get_dead_tuples(c.oid)::pg_catalog.float8, pg_stat_get_numscans(c.oid)::pg_catalog.float8, "
-              "(pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid))::pg_catalog.float8 "
-              "FROM (SELECT owner_table, sum(bytes) AS bytes FROM dbopt._relation_bytes() GROUP BY 1) s "
-              "JOIN pg_catalog.pg_class c ON c.oid = s.owner_table JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-              "WHERE c.oid >= 16384 AND c.relkind IN ('r', 'm')",
+              "SELECT n.nspname, c.relname, s.total_bytes::pg_catalog.float8, "
+              "s.live_rows::pg_catalog.float8, s.dead_rows::pg_catalog.float8, s.seq_scans::pg_catalog.float8, "
+              "s.written_rows::pg_catalog.float8 FROM dbopt._table_sizes() s "
+              "JOIN pg_catalog.pg_class c ON c.oid = s.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
               {"schema", "relation"},
               {{"dbopt_table_bytes", "gauge", "size of a table with its indexes and toast"},
                {"dbopt_table_live_rows", "gauge", "live rows, as the statistics estimate them"},
@@ -97,6 +96,7 @@ void add_tables(collector &c) {
 } // namespace
 
 std::vector<metric_family> read_metrics() {
+    const pg::inventory_scope shared;
     collector c;
     c.database = pg::scalar<std::string>("SELECT pg_catalog.current_database()::pg_catalog.text").value_or("");
     c.family("dbopt_up", "gauge", "1: the exposition was made").samples.push_back({{{"database", c.database}}, 1});

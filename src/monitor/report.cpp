@@ -1,6 +1,7 @@
 // The report: what is wrong first, then advice, trends, and lists. No script; all text is escaped.
 #include "monitor/report.hpp"
 #include "core/html.hpp"
+#include "pg/inventory.hpp"
 #include "pg/transaction.hpp"
 #include <cmath>
 #include <map>
@@ -240,10 +241,11 @@ void lists(std::string &out, const pg::interval &span) {
           "SELECT query, calls, total_ms, mean_ms, mean_ms_before, of_all_pct FROM dbopt.slow_queries_since($1) LIMIT 20",
           {{"Statement", show::code}, {"Calls", show::number}, {"Total", show::ms}, {"Mean", show::ms}, {"Mean before", show::ms}, {"Share", show::pct}}, {span});
     table(out, "tables", "Tables", "Largest, with indexes and toast",
-          "SELECT relation::pg_catalog.text, total_bytes, index_bytes, live_rows, dead_rows, of_all_pct FROM dbopt.table_size_monitor LIMIT 20",
+          "SELECT relation::pg_catalog.regclass::pg_catalog.text, total_bytes, index_bytes, live_rows, dead_rows, of_all_pct FROM dbopt._table_sizes(20)",
           {{"Table", show::text}, {"Size", show::bytes}, {"Indexes", show::bytes}, {"Live rows", show::number}, {"Dead rows", show::number}, {"Share", show::pct}});
     table(out, "growth", "Growth", "Tables and indexes that grew most in the period",
-          "SELECT relation::pg_catalog.text, bytes, grown_bytes, inserted, updated, deleted FROM dbopt.table_growth($1) WHERE grown_bytes > 0 LIMIT 15",
+          "SELECT relation::pg_catalog.regclass::pg_catalog.text, bytes, bytes - bytes_before, inserted, updated, deleted FROM dbopt._object_window($1, 15) "
+          "WHERE bytes > bytes_before ORDER BY 3 DESC",
           {{"Relation", show::text}, {"Size", show::bytes}, {"Grown", show::bytes}, {"Inserted", show::number}, {"Updated", show::number}, {"Deleted", show::number}}, {span});
     table(out, "indexes", "Indexes not used", "Never scanned since statistics began; look at replicas, too",
           "SELECT c.oid::pg_catalog.regclass::pg_catalog.text, i.indrelid::pg_catalog.regclass::pg_catalog.text, c.relpages * 8192.0, "
@@ -271,6 +273,7 @@ void lists(std::string &out, const pg::interval &span) {
 } // namespace
 
 std::string make_report(const pg::interval &span) {
+    const pg::inventory_scope shared;
     const std::vector<finding> findings = examine(tier::deep);
     std::string out;
     head(out, findings);

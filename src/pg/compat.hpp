@@ -10,7 +10,9 @@ extern "C" {
 extern "C" {
 #include "access/attmap.h"
 #include "commands/explain.h"
+#include "pgstat.h"
 #include "portability/instr_time.h"
+#include "utils/relmapper.h"
 #if PG_VERSION_NUM >= 160000
 #include "nodes/queryjumble.h"
 #else
@@ -69,6 +71,26 @@ inline uint32_t local_transaction_id() {
     return MyProc->vxid.lxid;
 #else
     return MyProc->lxid;
+#endif
+}
+
+// The cumulative statistics of a table; the fields were renamed in 16.
+#if PG_VERSION_NUM >= 160000
+inline int64_t live_rows(const PgStat_StatTabEntry &e) { return e.live_tuples; }
+inline int64_t dead_rows(const PgStat_StatTabEntry &e) { return e.dead_tuples; }
+inline int64_t modified_rows(const PgStat_StatTabEntry &e) { return e.mod_since_analyze; }
+#else
+inline int64_t live_rows(const PgStat_StatTabEntry &e) { return e.n_live_tuples; }
+inline int64_t dead_rows(const PgStat_StatTabEntry &e) { return e.n_dead_tuples; }
+inline int64_t modified_rows(const PgStat_StatTabEntry &e) { return e.changes_since_analyze; }
+#endif
+
+// The file of a relation whose file is told by the map instead of pg_class.
+inline uint32_t mapped_file(Oid relation, bool shared) {
+#if PG_VERSION_NUM >= 160000
+    return RelationMapOidToFilenumber(relation, shared);
+#else
+    return RelationMapOidToFilenode(relation, shared);
 #endif
 }
 

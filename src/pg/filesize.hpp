@@ -1,28 +1,22 @@
-// Sizes of relations from the data folders alone: no lock is taken, none is waited for.
+// Sizes from the data folders alone: no lock is taken, none is waited for.
 //
 // pg_relation_size and its relatives open the relation and so wait behind ACCESS EXCLUSIVE, held or
-// merely queued. Here each folder of the database is read once: all segments, all forks, all
-// tablespaces. A relation that is created, rewritten or dropped meanwhile may be missing or counted
-// with its old file; a monitoring figure can live with that.
+// merely queued. pg/inventory.hpp puts these sizes and the catalog together.
 #pragma once
 #include "pg/error.hpp"
+#include <unordered_map>
 
 namespace dbopt::pg {
 
-struct relation_size {
-    Oid relation = InvalidOid;
-    char kind = 0;            // RELKIND_…
-    Oid owner_table = InvalidOid; // the table this belongs to: itself, of a toast table or an index its table
-    int64_t main = 0;         // bytes of all segments of the main fork
-    int64_t other = 0;        // free space map, visibility map, init fork
-    int64_t total() const { return main + other; }
+struct file_sizes {
+    int64_t main = 0;  // bytes of all segments of the main fork
+    int64_t other = 0; // of the other forks
 };
+using sizes_by_file = std::unordered_map<uint32_t, file_sizes>; // by relfilenode
 
-// Every relation with storage of the current database, catalogs included, in no order.
-std::vector<relation_size> relation_sizes();
-
-// Bytes of the current database in all tablespaces, by its folders alone.
-int64_t database_bytes();
+// Adds what the database's folder in this tablespace holds. Returns the bytes of all files there,
+// of those that are no relations, too; 0 when there is no such folder.
+int64_t read_database_folder(Oid tablespace, sizes_by_file &into);
 
 // Bytes below one folder of the cluster, relative to the data directory (not recursive); -1 when it
 // cannot be read.

@@ -39,9 +39,12 @@ peer_checks=$(best "SELECT count(*) FROM (SELECT i.indrelid, array_agg(pg_get_in
 row "four peer checks alone (indexdefs, unused, sizes, io)" "$peer_checks" "all of ours: $(ratio "$all" "$peer_checks")"
 snap=$(best "SELECT dbopt.snapshot()")
 row "snapshot" "$snap" 
-row "bytes of a key frame, of an unchanged snapshot" "$(sql -c "SELECT string_agg(s::text, ' / ') FROM (SELECT pg_column_size(h.*) AS s FROM dbopt.history h ORDER BY taken_at LIMIT 2) x")"
+sql -c "INSERT INTO t1 SELECT g, g FROM generate_series(1, 1000) g"
+sql -c "SELECT pg_sleep(1)" -c "SELECT dbopt.snapshot()" >/dev/null
+row "bytes of a key frame, of an unchanged snapshot, of the last" "$(sql -c "SELECT string_agg(s::text, ' / ' ORDER BY taken_at) FROM (SELECT taken_at, pg_column_size(objects) + pg_column_size(values) + pg_column_size(statements) AS s,
+    row_number() OVER (ORDER BY taken_at) AS n, count(*) OVER () AS all_ FROM dbopt.history h) x WHERE n IN (1, 2, all_)")" bytes
 sql -c "CREATE TABLE peer_sample AS SELECT now() AS at, s.*, pg_relation_size(s.relid) AS size FROM pg_stat_user_tables s" -c "CREATE TABLE peer_sample_i AS SELECT now() AS at, s.*, pg_relation_size(s.indexrelid) AS size FROM pg_stat_user_indexes s"
-row "bytes of one row per table and index, as samples are kept" "$(sql -c "SELECT pg_relation_size('peer_sample') + pg_relation_size('peer_sample_i')")"
+row "bytes of one row per table and index, as samples are kept" "$(sql -c "SELECT pg_relation_size('peer_sample') + pg_relation_size('peer_sample_i')")" bytes
 text=$(best "SELECT length(dbopt.prometheus())")
 row "exposition" "$text"
 row "report" "$(best "SELECT length(dbopt.report())")" "$(sql -c 'SELECT length(dbopt.report())') bytes"
