@@ -8,10 +8,21 @@ constexpr int64_t most_queued = 100;  // overlaps that are remembered at most
 
 static int64_t to_seconds(moment t) { return t >= 0 ? t / second : -((-t + second - 1) / second); }
 
+// The first moment at or after t at which a run may start.
+moment job::opening(moment t) const {
+    if (!policy_.hours || policy_.hours->contains(to_seconds(t), *zone_))
+        return t;
+    return policy_.hours->opens(to_seconds(t), *zone_) * second;
+}
+
 std::optional<moment> job::after(moment t) const {
-    if (const every *e = std::get_if<every>(&policy_.when))
+    const every *e = std::get_if<every>(&policy_.when);
+    if (e != nullptr && !policy_.hours)
         return t + e->seconds * second;
-    const std::optional<int64_t> next = next_due(policy_.when, to_seconds(t), *zone_);
+    if (e != nullptr)
+        return opening(t + e->seconds * second);
+    const std::optional<int64_t> next =
+        next_start(policy_.when, policy_.hours, to_seconds(t), *zone_);
     return next ? std::optional(*next * second) : std::nullopt;
 }
 
@@ -19,7 +30,7 @@ std::optional<moment> job::after(moment t) const {
 int64_t job::pass(moment now, int64_t most) {
     int64_t count = 0;
     while (memory_.next_run && *memory_.next_run <= now) {
-        if (const every *e = std::get_if<every>(&policy_.when)) {
+        if (const every *e = std::get_if<every>(&policy_.when); e != nullptr && !policy_.hours) {
             const int64_t steps = (now - *memory_.next_run) / (e->seconds * second) + 1;
             memory_.next_run = *memory_.next_run + steps * e->seconds * second;
             return std::min(steps, most);
@@ -48,13 +59,20 @@ void job::wake_up(moment now) {
         memory_.skipped += count;
 }
 
-// Whether the breaker and the window let a run start now.
-bool job::allowed(moment now) {
-    if (policy_.hours && !policy_.hours->contains(to_seconds(now), *zone_)) {
-        ++memory_.skipped;
+// The window closed on a run that is due, waits or is to be retried: it moves to the next opening.
+bool job::postpone(moment now) {
+    const moment opens = opening(now);
+    closed_until_ = opens == now ? 0 : opens;
+    if (opens == now)
         return false;
+    if (memory_.retry_at) {
+        if (*memory_.retry_at <= now)
+            memory_.retry_at = opens;
+    } else if (waiting_ || (memory_.next_run && *memory_.next_run <= now)) {
+        memory_.next_run = opens;
     }
-    return memory_.guard.allow(to_seconds(now));
+    waiting_ = false;
+    return true;
 }
 
 void job::count_overlaps(moment now) {
@@ -68,6 +86,8 @@ void job::count_overlaps(moment now) {
 bool job::ready(moment now) {
     if (!policy_.enabled)
         return false;
+    if (!running_ && postpone(now))
+        return false;
     const bool busy = waiting_ || running_ || memory_.retry_at.has_value();
     if (busy)
         count_overlaps(now);
@@ -77,7 +97,7 @@ bool job::ready(moment now) {
         waiting_ = true; // it is the same run, due when it was
     if (busy)
         return waiting_;
-    if (memory_.pending > 0 && allowed(now)) {
+    if (memory_.pending > 0 && memory_.guard.allow(to_seconds(now))) {
         --memory_.pending;
         memory_.scheduled = now;
         return waiting_ = true;
@@ -87,7 +107,7 @@ bool job::ready(moment now) {
     memory_.scheduled = *memory_.next_run;
     // More than one due time passed unseen (a busy server, sleep): one run stands for all of them.
     memory_.skipped += std::max<int64_t>(pass(now, most_missed) - 1, 0);
-    return waiting_ = allowed(now);
+    return waiting_ = memory_.guard.allow(to_seconds(now));
 }
 
 void job::started(moment) {
@@ -146,8 +166,8 @@ std::optional<moment> job::next_wake() const {
         return memory_.retry_at;
     if (memory_.pending > 0) {
         // A rejected queue is looked at again when the breaker opens up, or the schedule says so.
-        const moment soon = memory_.guard.state == breaker_state::open
-                                ? memory_.guard.until * second : 0;
+        const moment soon = std::max(
+            memory_.guard.state == breaker_state::open ? memory_.guard.until * second : 0, closed_until_);
         return memory_.next_run ? std::min(*memory_.next_run, soon) : soon;
     }
     return memory_.next_run;

@@ -9,6 +9,7 @@
 //
 // What falls due while a run waits, runs or is to be retried overlaps: skipped and counted, or
 // queued. What fell due while nobody looked was missed: run once, skipped, or all of it run.
+// What falls due outside the window is postponed to its opening, retries included; several become one.
 #pragma once
 #include "core/breaker.hpp"
 #include "core/retry.hpp"
@@ -80,11 +81,13 @@ class job {
     int64_t pass(moment now, int64_t most);
     void count_overlaps(moment now);
     void give_up(moment now);
-    bool allowed(moment now);
+    moment opening(moment t) const;
+    bool postpone(moment now);
 
     policy policy_;
     memory memory_;
     const zone *zone_;
+    moment closed_until_ = 0; // the window's next opening, while it is closed
     bool waiting_ = false;
     bool running_ = false;
 };

@@ -105,4 +105,40 @@ bool window::contains(int64_t instant, const zone &z) const {
     return start <= end ? t >= start && t < end : t >= start || t < end;
 }
 
+// The moment between two instants of different offsets at which the clock jumps.
+static int64_t jump_between(int64_t before, int64_t behind, const zone &z) {
+    const int64_t offset = z.offset_at(behind);
+    while (behind - before > 1) {
+        const int64_t middle = before + (behind - before) / 2;
+        (z.offset_at(middle) == offset ? behind : before) = middle;
+    }
+    return behind;
+}
+
+int64_t window::opens(int64_t instant, const zone &z) const {
+    if (contains(instant, z))
+        return instant;
+    const int64_t today = floor_div(instant + z.offset_at(instant), day_s);
+    for (int64_t day = today - 1; day < today + 4; ++day) {
+        const instants at = instants_of(day * day_s + start, z);
+        for (int i = 0; i < at.count; ++i) {
+            const int64_t t = i == 0 ? at.first : at.second;
+            if (t < instant || !contains(t, z))
+                continue;
+            // A jump of the clock may land inside before that, forwards or backwards.
+            if (z.offset_at(t) != z.offset_at(instant))
+                if (const int64_t jump = jump_between(instant, t, z); contains(jump, z))
+                    return jump;
+            return t;
+        }
+    }
+    return instant;
+}
+
+std::optional<int64_t> next_start(const schedule &s, const std::optional<window> &w, int64_t after,
+                                  const zone &z) {
+    const std::optional<int64_t> due = next_due(s, after, z);
+    return due && w ? std::optional(w->opens(*due, z)) : due;
+}
+
 } // namespace dbopt::core::jobs

@@ -40,6 +40,13 @@ std::optional<int64_t> next_due(const schedule &s, int64_t after, const zone &z)
 struct window {
     int64_t start = 0, end = 0;
     bool contains(int64_t instant, const zone &z) const;
+    // The first instant at or after this one that lies inside. A window that a clock change swallows
+    // on one day opens on the next.
+    int64_t opens(int64_t instant, const zone &z) const;
 };
+
+// As next_due, but what falls due outside the window is postponed to its opening; several become one.
+std::optional<int64_t> next_start(const schedule &s, const std::optional<window> &w, int64_t after,
+                                  const zone &z);
 
 } // namespace dbopt::core::jobs

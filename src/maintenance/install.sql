@@ -111,7 +111,7 @@ REVOKE ALL ON FUNCTION dbopt._is_leftover(oid) FROM PUBLIC;
 
 -- Removes what an interrupted REINDEX of ours left, and nothing else. Takes the table's lock only if
 -- it is free within 200 ms at a time, and not at all while a build or a VACUUM holds the table.
-CREATE FUNCTION dbopt._maintenance_cleanup(id bigint) RETURNS int
+CREATE FUNCTION dbopt._maintenance_repair(id bigint) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
 DECLARE
     m dbopt._maintenance_run;
@@ -120,7 +120,7 @@ DECLARE
     left_over boolean := true;
 BEGIN
     SELECT * INTO m FROM dbopt._maintenance_run t
-        WHERE t.id = _maintenance_cleanup.id AND t.action = 'reindex' AND t.status <> 'done';
+        WHERE t.id = _maintenance_repair.id AND t.action = 'reindex' AND t.status <> 'done';
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
@@ -151,9 +151,38 @@ BEGIN
     WHERE t.id = m.id AND NOT t.repaired;
     RETURN dropped;
 END $$;
-COMMENT ON FUNCTION dbopt._maintenance_cleanup(bigint) IS
+COMMENT ON FUNCTION dbopt._maintenance_repair(bigint) IS
 'internal: removes the invalid indexes that this interrupted REINDEX of maintenance_run left, nothing else';
--- The worker that carries out a REINDEX calls it in the name of whoever asked for the REINDEX.
+REVOKE ALL ON FUNCTION dbopt._maintenance_repair(bigint) FROM PUBLIC;
+
+-- The worker that carries out a REINDEX calls it in the name of whoever asked for the REINDEX; nobody
+-- else's leftovers are his business. The session's role counts: the function runs as its own owner.
+CREATE FUNCTION dbopt._maintenance_cleanup(id bigint) RETURNS int
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    m dbopt._maintenance_run;
+    allowed boolean;
+BEGIN
+    SELECT * INTO m FROM dbopt._maintenance_run t WHERE t.id = _maintenance_cleanup.id;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    SELECT pg_has_role(session_user, c.relowner, 'USAGE') INTO allowed FROM pg_class c WHERE c.oid = m.table_oid;
+    IF NOT FOUND THEN
+        RETURN 0; -- the table is gone, and its leftovers with it
+    END IF;
+    IF NOT coalesce(allowed, false) AND current_setting('server_version_num')::int >= 170000 THEN
+        allowed := has_table_privilege(session_user, m.table_oid, 'MAINTAIN');
+    END IF;
+    IF NOT coalesce(allowed, false) THEN
+        RAISE insufficient_privilege USING
+            MESSAGE = format('permission denied to clean up after maintenance run %s', m.id),
+            HINT = 'Its table''s owner may, and whoever has MAINTAIN on it.';
+    END IF;
+    RETURN dbopt._maintenance_repair(m.id);
+END $$;
+COMMENT ON FUNCTION dbopt._maintenance_cleanup(bigint) IS
+'internal: _maintenance_repair() for those who may maintain the table';
 GRANT EXECUTE ON FUNCTION dbopt._maintenance_cleanup(bigint) TO PUBLIC;
 
 -- Everything that statistics alone can tell. Tables with dead rows and indexes are measured afterwards.

@@ -46,7 +46,8 @@ void finish(int64_t id, const std::string &status, const std::string &message) {
 }
 
 int64_t clean_up(int64_t id) {
-    return pg::scalar<int32_t>("SELECT dbopt._maintenance_cleanup($1)", {id}).value_or(0);
+    const as_system scope;
+    return pg::scalar<int32_t>("SELECT dbopt._maintenance_repair($1)", {id}).value_or(0);
 }
 
 // Runs whose CALL was cancelled, or that a crash or a failover interrupted: conclude and repair.

@@ -30,12 +30,12 @@ int64_t enqueue(const queued_run &r) {
 
 std::optional<run_state> find_run(int64_t run_id) {
     as_owner superuser(BOOTSTRAP_SUPERUSERID);
-    const result r = query("SELECT status, sqlstate, message, rows FROM dbopt.run WHERE run_id = $1",
+    const result r = query("SELECT status, sqlstate, message, rows, run_as::oid FROM dbopt.run WHERE run_id = $1",
                            {run_id});
     if (r.empty())
         return std::nullopt;
     return run_state{r[0].get<std::string>(0), r[0].get_or<std::string>(1, ""),
-                     r[0].get_or<std::string>(2, ""), r[0].get_or<int64_t>(3, 0)};
+                     r[0].get_or<std::string>(2, ""), r[0].get_or<int64_t>(3, 0), r[0].get<Oid>(4)};
 }
 
 bool run_pending(std::string_view area, Oid object) {

@@ -29,6 +29,7 @@ struct run_state {
     std::string sqlstate;         // of a failure
     std::string message;
     int64_t rows = 0;
+    Oid run_as = InvalidOid;
     bool over() const { return status != "queued" && status != "running"; }
 };
 // Nothing when there is no such run (any more). Reads as superuser: check the right to know first.

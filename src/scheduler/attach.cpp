@@ -1,4 +1,5 @@
 #include "scheduler/attach.hpp"
+#include "pg/transaction.hpp"
 #include "pg/worker.hpp"
 
 namespace dbopt::scheduler {
@@ -91,6 +92,13 @@ uint64_t news_of(Oid database) {
 
 bool extension_exists() {
     return pg::call([] { return OidIsValid(get_extension_oid("dbopt", true)); });
+}
+
+bool extension_there() {
+    pg::transaction t;
+    const bool exists = extension_exists();
+    t.commit();
+    return exists;
 }
 
 } // namespace dbopt::scheduler

@@ -23,5 +23,8 @@ uint64_t news_of(Oid database);
 bool is_parked(Oid database);
 // Reads the catalog: needs a transaction.
 bool extension_exists();
+// The same in a transaction of its own. After an error: the extension was dropped under our feet, and
+// what failed for that is nothing to speak of.
+bool extension_there();
 
 } // namespace dbopt::scheduler

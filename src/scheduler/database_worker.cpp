@@ -21,7 +21,7 @@ class database_worker {
     explicit database_worker(Oid database) : database_(database) {}
 
     void run() {
-        if (!prepare())
+        if (!prepare_or_leave())
             return;
         set_ready(database_);
         while (!is_parked(database_)) {
@@ -36,6 +36,20 @@ class database_worker {
     }
 
   private:
+    // A DROP EXTENSION meanwhile makes tables vanish between two of our statements.
+    bool prepare_or_leave() {
+        std::optional<pg::error> failure;
+        try {
+            return prepare();
+        } catch (pg::error &e) {
+            failure.emplace(std::move(e));
+        }
+        if (failure->cancels() || extension_there())
+            throw std::move(*failure);
+        set_absent(database_, news_);
+        return false;
+    }
+
     // False when there is no extension here.
     bool prepare() {
         news_ = news_of(database_);
@@ -101,9 +115,14 @@ class database_worker {
                 throw;
             problem = e.sqlstate() + ": " + e.message();
         }
+        if (!extension_there()) {
+            set_absent(database_, news);
+            gone_ = true;
+            return GetCurrentTimestamp();
+        }
         if (++failures_ == 1)
             pg::warning("dbopt: a round of the database worker failed: " + problem);
-        // Perhaps the extension is gone; what is in memory may not be what was stored.
+        // What is in memory may not be what was stored.
         looked_ = 0;
         jobs_.forget();
         return GetCurrentTimestamp() + (second << std::min(failures_, 6));

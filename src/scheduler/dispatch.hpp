@@ -11,9 +11,18 @@ struct candidate {
     std::string area;
     int priority = 0;
     TimestampTz due = 0;
+    Oid object = InvalidOid; // what it locks: one run of an object at a time
     bool is_short = false; // may go to the reserved worker
     scheduled_job *job = nullptr;
 };
+
+// What a queued run locks: an index's table, the parent of a partition that comes or goes, or the
+// object itself. Runs of one object go one after the other: two CONCURRENTLY commands on one table
+// wait for each other's snapshots until one of them dies of it, and VACUUM waits in line behind both.
+inline constexpr const char *lock_key =
+    "coalesce((SELECT i.indrelid FROM pg_catalog.pg_index i WHERE i.indexrelid = r.object),"
+    " (SELECT h.inhparent FROM pg_catalog.pg_inherits h WHERE r.area = 'partition'"
+    " AND h.inhrelid = r.object LIMIT 1), r.object)";
 
 class dispatcher {
   public:
@@ -33,6 +42,7 @@ class dispatcher {
         candidate what;
     };
     void read_queued(TimestampTz now);
+    bool is_busy(Oid object) const;
     std::vector<launch> choose(TimestampTz now);
     std::optional<launch> find_place(const candidate &c, TimestampTz now);
     std::optional<launch> place_short(const candidate &c, TimestampTz now);
@@ -50,6 +60,7 @@ class dispatcher {
 
     job_board &jobs_;
     std::vector<candidate> queued_;
+    std::map<int64_t, int64_t> busy_; // run that runs → object
     bool read_queue_ = true;
     bool short_waits_ = false;
     bool reserved_given_ = false; // in this round

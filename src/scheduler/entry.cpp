@@ -38,6 +38,14 @@ DBOPT_FUNCTION(dbopt_wait) {
     } else if (s->status != "done") {
         const bool has_code = s->sqlstate.size() == 5;
         const char *c = s->sqlstate.c_str();
+        const bool may_read = pg::has_privileges_of(pg::caller(), s->run_as) ||
+                              pg::has_privileges_of(pg::caller(), "pg_monitor") ||
+                              pg::has_privileges_of(pg::caller(), "pg_read_all_stats");
+        // A message may quote data of the role the run had.
+        if (!may_read)
+            pg::raise({.code = ERRCODE_OPERATOR_INTERVENTION,
+                       .message = "run " + std::to_string(run_id) + " " + s->status,
+                       .detail = "Why, is shown to members of the role it ran as, and to pg_monitor."});
         pg::raise({.code = has_code ? MAKE_SQLSTATE(c[0], c[1], c[2], c[3], c[4])
                                     : ERRCODE_OPERATOR_INTERVENTION,
                    .message = "run " + std::to_string(run_id) + " " + s->status + ": " + s->message});

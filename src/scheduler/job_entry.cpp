@@ -76,7 +76,10 @@ std::optional<TimestampTz> check(const definition &d) {
                            " LOGIN (without a password it still cannot log in from outside), or add the "
                            "job as another role."});
     const int64_t now_s = scheduler::to_moment(GetCurrentTimestamp()) / cj::second;
-    const std::optional<int64_t> next = cj::next_due(when, now_s, zone);
+    std::optional<cj::window> hours;
+    if (d.window_start)
+        hours = cj::window{scheduler::seconds_of_day(*d.window_start), scheduler::seconds_of_day(*d.window_end)};
+    const std::optional<int64_t> next = cj::next_start(when, hours, now_s, zone);
     if (!next)
         pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
                    .message = "schedule \"" + d.schedule + "\" is in the past"});

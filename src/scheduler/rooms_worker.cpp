@@ -23,7 +23,7 @@ struct situation {
     std::vector<std::string> paused;
 };
 
-situation look() {
+situation read_situation() {
     situation s;
     pg::transaction t;
     s.extension = extension_exists();
@@ -34,6 +34,19 @@ situation look() {
     }
     t.commit();
     return s;
+}
+
+// A DROP EXTENSION between two statements is no error.
+situation look() {
+    std::optional<pg::error> failure;
+    try {
+        return read_situation();
+    } catch (pg::error &e) {
+        failure.emplace(std::move(e));
+    }
+    if (failure->cancels() || extension_there())
+        throw std::move(*failure);
+    return {};
 }
 
 // The round's failure is the round's alone: said once per streak, tried again later.
@@ -49,6 +62,8 @@ void serve(due_service &d) {
     }
     pg::report_activity({});
     double pause = d.what.period_s;
+    if (!problem.empty() && !extension_there())
+        return; // dropped meanwhile: the next look ends this process
     if (problem.empty()) {
         d.failures = 0;
     } else {

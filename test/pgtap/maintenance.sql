@@ -1,6 +1,6 @@
 -- Maintenance: what is planned and why; what is ours to remove.
 BEGIN;
-SELECT plan(27);
+SELECT plan(32);
 SET LOCAL search_path = public, pg_catalog;
 SET LOCAL dbopt.reindex_min_size = '64kB';
 
@@ -52,7 +52,19 @@ UPDATE dbopt._maintenance_run SET invalid_before = ARRAY['deleted_v_ccnew'::regc
 SELECT ok(NOT dbopt._is_leftover('deleted_v_ccnew'::regclass), 'what was invalid before is not ours');
 SELECT results_eq($$SELECT action FROM p WHERE relation = 'never_ccnew'::regclass$$, $$VALUES ('advise')$$, 'foreign leftovers are reported only');
 SELECT results_eq($$SELECT action FROM p WHERE relation = 'deleted_v_ccold1'::regclass$$, $$VALUES ('cleanup')$$, 'ours are planned to be removed');
-SELECT is(dbopt._maintenance_cleanup((SELECT max(id) FROM dbopt._maintenance_run)), 1, 'one removed');
+-- The clean-up is for those who may maintain the table.
+CREATE ROLE maintenance_stranger; CREATE ROLE maintenance_owner;
+CREATE FUNCTION pg_temp.max_run() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT max(id) FROM dbopt._maintenance_run';
+SET SESSION AUTHORIZATION maintenance_stranger;
+SELECT throws_ok('SELECT dbopt._maintenance_cleanup(pg_temp.max_run())', '42501', NULL, 'a stranger may not clean up');
+SELECT throws_ok('SELECT dbopt._maintenance_repair(pg_temp.max_run())', '42501', NULL, 'nor without the check');
+SELECT is(dbopt._maintenance_cleanup(-1), 0, 'a run that does not exist: nothing to do');
+RESET SESSION AUTHORIZATION;
+SELECT ok(to_regclass('deleted_v_ccold1') IS NOT NULL, 'and nothing happened');
+ALTER TABLE deleted OWNER TO maintenance_owner;
+SET SESSION AUTHORIZATION maintenance_owner;
+SELECT is(dbopt._maintenance_cleanup(pg_temp.max_run()), 1, 'the table''s owner may: one removed');
+RESET SESSION AUTHORIZATION;
 SELECT is((SELECT array_agg(relname::text ORDER BY relname) FROM pg_class WHERE relname ~ '(_ccnew|_ccold1|_other)$'),
           '{deleted_v_ccnew,deleted_v_other,never_ccnew,other_v_ccnew}', 'the others stay');
 SELECT is(dbopt._maintenance_cleanup((SELECT max(id) FROM dbopt._maintenance_run)), 0, 'and again: nothing to do');

@@ -162,3 +162,54 @@ TEST(Window, OverMidnight) {
     EXPECT_TRUE(day.contains(at(2026, 11, 21, 9), fixed_zone()));
     EXPECT_FALSE(day.contains(at(2026, 11, 21, 17), fixed_zone()));
 }
+
+TEST(Window, OpensAtItsStart) {
+    const fixed_zone z;
+    const window day{9 * 3600, 17 * 3600}, night{22 * 3600, 6 * 3600};
+    EXPECT_EQ(day.opens(at(2026, 11, 21, 8), z), at(2026, 11, 21, 9));
+    EXPECT_EQ(day.opens(at(2026, 11, 21, 10), z), at(2026, 11, 21, 10)) << "inside: now";
+    EXPECT_EQ(day.opens(at(2026, 11, 21, 17), z), at(2026, 11, 22, 9)) << "the end is outside";
+    EXPECT_EQ(night.opens(at(2026, 12, 31, 12), z), at(2026, 12, 31, 22));
+    EXPECT_EQ(night.opens(at(2027, 1, 1, 0), z), at(2027, 1, 1, 0)) << "past midnight it is still open";
+    EXPECT_EQ(night.opens(at(2027, 1, 1, 6), z), at(2027, 1, 1, 22));
+    EXPECT_EQ(night.opens(at(2026, 11, 21, 12), fixed_zone(-5 * 3600)), at(2026, 11, 22, 3));
+}
+
+TEST(Window, ClockChanges) {
+    const berlin z;
+    // 29 March: 02:00 to 03:00 does not exist. 25 October: it comes twice.
+    const window gone{2 * 3600, 3 * 3600}, half{2 * 3600 + 1800, 5 * 3600}, over{22 * 3600, 2 * 3600 + 1800};
+    EXPECT_EQ(gone.opens(at(2026, 3, 28, 12), z), at(2026, 3, 30, 0)) << "swallowed: the next day";
+    EXPECT_EQ(half.opens(at(2026, 3, 28, 12), z), at(2026, 3, 29, 1)) << "the jump lands inside";
+    EXPECT_EQ(gone.opens(at(2026, 10, 24, 12), z), at(2026, 10, 25, 0));
+    EXPECT_EQ(gone.opens(at(2026, 10, 25, 1), z), at(2026, 10, 25, 1)) << "open again in the second hour";
+    EXPECT_EQ(over.opens(at(2026, 3, 29, 1), z), at(2026, 3, 29, 20)) << "03:00 summer time is outside";
+    EXPECT_EQ(over.opens(at(2026, 10, 25, 0, 45), z), at(2026, 10, 25, 1)) << "02:45, then 02:00 again";
+}
+
+TEST(Window, NeverTooEarlyNeverPassedOver) {
+    const berlin z;
+    const midnight_gap g;
+    for (const zone *at_home : {static_cast<const zone *>(&z), static_cast<const zone *>(&g)})
+        for (const window w : {window{0, 3600}, window{5400, 12600}, window{79200, 1800}, window{86340, 60},
+                               window{79200, 9000}})
+            for (const int64_t from : {at(2026, 3, 27), at(2026, 9, 4), at(2026, 10, 23)})
+                for (int64_t t = from; t < from + 4 * 86400; t += 1740) {
+                    const int64_t o = w.opens(t, *at_home);
+                    ASSERT_GE(o, t);
+                    ASSERT_TRUE(w.contains(o, *at_home)) << t;
+                    for (int64_t m = t; m < o; m += 30)
+                        ASSERT_FALSE(w.contains(m, *at_home)) << t << " " << m;
+                }
+}
+
+TEST(Window, DueTimesMoveToTheOpening) {
+    const fixed_zone z;
+    const window night{22 * 3600, 6 * 3600};
+    const schedule hourly = parse_schedule("@hourly"), noon = parse_schedule("0 12 * * *");
+    EXPECT_EQ(next_start(hourly, night, at(2026, 11, 21, 5), z), at(2026, 11, 21, 22)) << "06:00 to 22:00 are one";
+    EXPECT_EQ(next_start(hourly, night, at(2026, 11, 21, 22), z), at(2026, 11, 21, 23));
+    EXPECT_EQ(next_start(noon, night, at(2026, 11, 21, 22), z), at(2026, 11, 22, 22)) << "every day, ten hours later";
+    EXPECT_EQ(next_start(parse_schedule("@once 2026-11-21 12:00"), night, at(2026, 11, 20), z), at(2026, 11, 21, 22));
+    EXPECT_EQ(next_start(noon, std::nullopt, at(2026, 11, 21, 22), z), at(2026, 11, 22, 12));
+}

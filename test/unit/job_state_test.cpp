@@ -221,6 +221,59 @@ TEST(Job, OnceFinishes) {
     EXPECT_FALSE(j.ready(start + 900000 * second));
 }
 
+TEST(Job, PostponedToTheWindow) {
+    // Due at noon, allowed at night: runs once a day when the window opens.
+    policy p{.when = every{1}, .hours = window{22 * 3600, 6 * 3600}};
+    job j = make("0 12 * * *", p);
+    EXPECT_EQ(j.next_wake(), start + 22 * 3600 * second);
+    EXPECT_FALSE(j.ready(start + 12 * 3600 * second));
+    simulation s{j};
+    s.until(start + 7 * 86400 * second, 60);
+    EXPECT_EQ(s.runs, 7);
+    EXPECT_EQ(j.stored().skipped, 0);
+    // Every hour: eight in the night, and those of the day become the one at 22:00.
+    job h = make("@hourly", p);
+    simulation t{h};
+    t.until(start + 7 * 86400 * second, 60);
+    EXPECT_EQ(t.runs, 7 * 8 - 1) << "01:00 to 05:00 of the first night, 22:00 to 05:00 afterwards";
+}
+
+TEST(Job, RetryAndQueueWaitForTheWindow) {
+    policy p{.when = every{1}, .hours = window{1 * 3600, 2 * 3600}, .on_missed = missed::all, .retry = {3, 30, 60}};
+    job j = make("55 1 * * *", p);
+    const moment due = start + (3600 + 55 * 60) * second, opens = start + (86400 + 3600) * second;
+    ASSERT_TRUE(j.ready(due));
+    j.started(due);
+    j.finished(due + 290 * second, false, true, 290, 0.0);
+    EXPECT_EQ(j.state(), phase::retrying);
+    EXPECT_FALSE(j.ready(start + 2 * 3600 * second + 10 * second)) << "the window has closed";
+    EXPECT_EQ(j.next_wake(), opens);
+    ASSERT_TRUE(j.ready(opens));
+    EXPECT_EQ(j.attempt(), 2);
+    // What was missed while the server was down waits for the window, too, and does not spin.
+    memory m;
+    m.next_run = start - 3 * 86400 * second + (3600 + 55 * 60) * second;
+    p.when = parse_schedule("55 1 * * *");
+    job late(p, m, utc);
+    late.wake_up(start);
+    EXPECT_EQ(late.stored().pending, 3);
+    EXPECT_FALSE(late.ready(start));
+    EXPECT_EQ(late.next_wake(), start + 3600 * second);
+    simulation s{late};
+    s.until(start + 86400 * second, 1);
+    EXPECT_EQ(s.runs, 4);
+}
+
+TEST(Job, WindowClosesOnARunWithoutASlot) {
+    policy p{.when = every{1}, .hours = window{1 * 3600, 2 * 3600}};
+    job j = make("@once 2026-11-02 01:59", p);
+    ASSERT_TRUE(j.ready(start + (3600 + 59 * 60) * second));
+    EXPECT_FALSE(j.ready(start + 2 * 3600 * second));
+    EXPECT_EQ(j.next_wake(), start + (86400 + 3600) * second);
+    EXPECT_EQ(j.stored().next_run, start + (86400 + 3600) * second) << "and survives a restart";
+    EXPECT_TRUE(j.ready(start + (86400 + 3600) * second));
+}
+
 TEST(Job, WindowAndDisabled) {
     policy p{.when = every{1}, .hours = window{1 * 3600, 2 * 3600}};
     job j = make("10 minutes", p);
