@@ -1,4 +1,6 @@
 #include "capture/capture.hpp"
+#include "capture/histogram.hpp"
+#include "capture/slow_log.hpp"
 #include "capture/texts.hpp"
 #include "pg/file_store.hpp"
 #include "pg/settings.hpp"
@@ -47,6 +49,7 @@ struct recent {
 recent recently[64];
 
 void on_end(const pg::statement_end &e) {
+    log_if_slow(e);
     if (block.memory == nullptr)
         return;
     bool fresh;
@@ -55,7 +58,7 @@ void on_end(const pg::statement_end &e) {
         return;
     s->calls.fetch_add(1, relaxed);
     s->total_ns.fetch_add(e.run_ns, relaxed);
-    s->latency[core::latency_bucket(e.run_ns)].fetch_add(1, relaxed);
+    count_latency(s, e.run_ns);
     add(s->rows, e.rows);
     add(s->errors, e.failed ? 1 : 0);
     if (e.plan_ns != 0) {
@@ -106,9 +109,7 @@ statement read(const slot &s, uint64_t tag) {
     const uint64_t least = s.min_ns.load(relaxed);
     out.min_ms = least == UINT64_MAX ? 0 : ms(least);
     out.max_ms = ms(s.max_ns.load(relaxed));
-    core::latency_counts counts;
-    for (int b = 0; b < core::latency_buckets; ++b)
-        counts[b] = s.latency[b].load(relaxed);
+    const core::latency_counts counts = latencies_of(s);
     auto percentile = [&](double fraction) {
         const double p = core::latency_percentile(counts, fraction) / 1e6;
         return std::clamp(p, out.min_ms, std::max(out.min_ms, out.max_ms));
@@ -132,6 +133,7 @@ statement read(const slot &s, uint64_t tag) {
 pg::shared_block block{"dbopt workload", 0, 2, initialize, wanted_bytes};
 
 void define_settings() {
+    define_slow_log_settings();
     pg::define_int({.name = "dbopt.max_statements",
                     .description = "Statements the workload capture tells apart, cluster-wide.",
                     .variable = &max_statements, .value = 8192, .low = 100, .high = 1'000'000,
@@ -176,6 +178,24 @@ std::vector<statement> statements(Oid database, bool texts) {
         out.push_back(read(s, tag));
         if (texts)
             out.back().text = load_text(s);
+    }
+    return out;
+}
+
+core::latency_map latencies(Oid database) {
+    core::latency_map out;
+    if (!available())
+        return out;
+    const pg::lock_guard hold(block.lock(0), LW_SHARED);
+    const header *h = shared();
+    for (uint32_t i = 0; i < h->slots; ++i) {
+        const slot &s = h->table[i];
+        if (s.tag.load(std::memory_order_acquire) == 0 || s.calls.load(relaxed) == 0 || s.database != database)
+            continue;
+        core::latency_counts &sum = out[static_cast<uint64_t>(s.query_id)];
+        const core::latency_counts one = latencies_of(s);
+        for (size_t b = 0; b < sum.size(); ++b)
+            sum[b] += one[b];
     }
     return out;
 }

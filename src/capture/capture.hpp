@@ -7,6 +7,7 @@
 //
 // Read by the advisor and the monitor through statements().
 #pragma once
+#include "core/latency_history.hpp"
 #include "pg/entry.hpp"
 
 namespace dbopt::capture {
@@ -34,6 +35,9 @@ struct statement {
 };
 // Statements of one database (InvalidOid: all), with or without their texts.
 std::vector<statement> statements(Oid database, bool texts = true);
+
+// The latency histogram of each statement of a database, all roles together, by query_id.
+core::latency_map latencies(Oid database);
 
 struct parameter {
     Oid type = InvalidOid;

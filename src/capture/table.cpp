@@ -1,4 +1,4 @@
-#include "capture/table.hpp"
+#include "capture/histogram.hpp"
 #include <cstddef>
 
 namespace dbopt::capture {
@@ -34,9 +34,10 @@ uint64_t worth(const slot &s) { return s.total_ns.load(relaxed) + 1000 * s.calls
 
 } // namespace
 
-size_t table_bytes(int slots) { return offsetof(header, table) + sizeof(slot) * static_cast<size_t>(slots); }
+size_t table_bytes(int slots) { return offsetof(header, table) + sizeof(slot) * static_cast<size_t>(slots) + carries_bytes(slots); }
 
 void clear(slot *s) {
+    clear_latencies(s);
     for (counter *c : {&s->text_at, &s->calls, &s->errors, &s->rows, &s->plans, &s->transactions,
                        &s->total_ns, &s->plan_ns, &s->max_ns, &s->hit, &s->read, &s->written, &s->temp,
                        &s->first_seen, &s->last_seen})
@@ -44,8 +45,6 @@ void clear(slot *s) {
     s->min_ns.store(UINT64_MAX, relaxed);
     s->text_length.store(0, relaxed);
     s->samples.store(0, relaxed);
-    for (auto &l : s->latency)
-        l.store(0, relaxed);
 }
 
 slot *find(uint64_t tag) {

@@ -22,7 +22,7 @@ struct slot {
     counter hit, read, written, temp;
     counter first_seen, last_seen; // TimestampTz
     std::atomic<uint32_t> samples;
-    std::atomic<uint32_t> latency[core::latency_buckets];
+    std::atomic<uint16_t> latency[core::latency_buckets]; // see histogram.hpp
 
     static constexpr uint32_t toplevel = 1, utility = 2;
 };

@@ -1,4 +1,5 @@
 #include "capture/texts.hpp"
+#include "capture/histogram.hpp"
 #include "pg/version.hpp"
 #include "pg/file_store.hpp"
 #include <cstring>
@@ -26,7 +27,18 @@ struct saved_header {
     uint32_t slot_bytes, server;
     uint64_t since;
 };
-constexpr char magic[8] = {'d', 'b', 'o', 'p', 't', 'w', '0', '1'};
+constexpr char magic[8] = {'d', 'b', 'o', 'p', 't', 'w', '0', '2'};
+
+constexpr size_t carry_bytes = sizeof(uint32_t) * core::latency_buckets;
+
+void restore_carries(const slot *s, const char *from) {
+    for (int b = 0; b < core::latency_buckets; ++b) {
+        uint32_t n;
+        memcpy(&n, from + sizeof n * static_cast<size_t>(b), sizeof n);
+        if (n != 0)
+            carry(s, b, n);
+    }
+}
 
 } // namespace
 
@@ -162,6 +174,10 @@ std::string serialized() {
         out.append(reinterpret_cast<const char *>(&have), sizeof have);
         pg::read_at(sample_file, set_offset(s, 0), set, set_bytes * have);
         out.append(set, set_bytes * have);
+        for (int b = 0; b < core::latency_buckets && has_carries(s); ++b) {
+            const uint32_t n = carried(&s, b);
+            out.append(reinterpret_cast<const char *>(&n), sizeof n);
+        }
     }
     return out;
 }
@@ -189,9 +205,11 @@ void restore(const std::string &saved) {
             return;
         memcpy(&have, saved.data() + text_at + length, sizeof have);
         const size_t set_at = text_at + length + sizeof have;
-        if (have > sets || set_at + have * set_bytes > saved.size())
+        const size_t carry_at = set_at + have * set_bytes;
+        const size_t end = carry_at + (has_carries(*from) ? carry_bytes : 0);
+        if (have > sets || end > saved.size())
             return;
-        at = set_at + have * set_bytes;
+        at = end;
         const uint64_t tag = from->tag.load();
         for (uint32_t i = 0; i < 24; ++i) {
             slot *to = &h->table[(tag % h->slots + i) % h->slots];
@@ -202,6 +220,8 @@ void restore(const std::string &saved) {
             to->text_length.store(length);
             texts.append(saved, text_at, length);
             pg::write_at(sample_file, set_offset(*to, 0), saved.data() + set_at, have * set_bytes);
+            if (has_carries(*from))
+                restore_carries(to, saved.data() + carry_at);
             break;
         }
     }

@@ -6,30 +6,30 @@ namespace dbopt::core {
 double latency_floor(int bucket) {
     if (bucket <= 0)
         return 0;
-    const int high = (bucket - 1) / 2 + 1;
-    const int half = (bucket - 1) % 2;
-    return std::ldexp(1.0 + 0.5 * half, high + 11);
+    const int doubling = (bucket - 1) / buckets_per_doubling;
+    const int step = latency_steps[static_cast<size_t>((bucket - 1) % buckets_per_doubling)];
+    return std::ldexp(1.0 + step / 64.0, doubling + latency_first_bit);
 }
 
 double latency_percentile(const latency_counts &counts, double fraction) {
     double total = 0;
-    for (const uint32_t n : counts)
-        total += n;
+    for (const uint64_t n : counts)
+        total += static_cast<double>(n);
     if (total == 0)
         return 0;
     const double wanted = fraction * total;
     double seen = 0;
+    int bucket = 0;
     for (int b = 0; b < latency_buckets; ++b) {
-        if (counts[b] == 0)
+        if (counts[static_cast<size_t>(b)] == 0)
             continue;
-        if (seen + counts[b] >= wanted) {
-            const double low = latency_floor(b);
-            const double high = latency_floor(b + 1);
-            return low + (high - low) * (wanted - seen) / counts[b];
-        }
-        seen += counts[b];
+        bucket = b;
+        seen += static_cast<double>(counts[static_cast<size_t>(b)]);
+        if (seen >= wanted)
+            break;
     }
-    return latency_floor(latency_buckets);
+    const double low = latency_floor(bucket), high = latency_floor(bucket + 1);
+    return low > 0 ? 2 * low * high / (low + high) : high / 2;
 }
 
 } // namespace dbopt::core

@@ -1,7 +1,9 @@
 // Snapshots: the points as an array, tables, indexes and statements as a compact byte string
 // (core/history_code). Every 48th snapshot is a key frame, so that reading one back stays cheap.
 #include "monitor/history.hpp"
+#include "capture/capture.hpp"
 #include "pg/inventory.hpp"
+#include "pg/security.hpp"
 #include "pg/transaction.hpp"
 #include <cmath>
 
@@ -41,22 +43,26 @@ core::history_objects read_objects() {
     return out;
 }
 
-core::history_objects read_statements() {
-    core::history_objects out;
+void read_statements(frame &into) {
     const bool known = pg::scalar<bool>("SELECT pg_catalog.to_regclass('dbopt.workload') IS NOT NULL").value_or(false);
     if (!known || current_settings().history_objects == 0)
-        return out;
+        return;
     const pg::result rows = pg::query(
         "SELECT query_id, pg_catalog.sum(calls)::pg_catalog.int8, (1000 * pg_catalog.sum(total_ms))::pg_catalog.int8, "
         "pg_catalog.sum(rows)::pg_catalog.int8, (1000 * pg_catalog.max(p95_ms))::pg_catalog.int8, "
-        "(1000 * pg_catalog.max(p99_ms))::pg_catalog.int8 FROM dbopt.workload "
-        "WHERE query_id IS NOT NULL GROUP BY 1 ORDER BY 3 DESC NULLS LAST LIMIT $1",
+        "(1000 * pg_catalog.max(p99_ms))::pg_catalog.int8, "
+        "(1000000 * extract(epoch FROM pg_catalog.min(first_seen) - '2000-01-01 00:00:00+00'::pg_catalog.timestamptz))::pg_catalog.int8 "
+        "FROM dbopt._workload() WHERE query_id IS NOT NULL GROUP BY 1 ORDER BY 3 DESC NULLS LAST LIMIT $1",
         {int64_t{current_settings().history_objects}});
-    for (const pg::row &r : rows)
-        for (int i = 1; i <= 5; ++i)
-            out[static_cast<uint64_t>(r.get<int64_t>(0))][static_cast<size_t>(i - 1)] =
-                r.get_or<int64_t>(i, 0);
-    return out;
+    core::latency_map latencies = capture::latencies(pg::this_database());
+    core::latency_map kept;
+    for (const pg::row &r : rows) {
+        const auto id = static_cast<uint64_t>(r.get<int64_t>(0));
+        for (int i = 1; i <= statement_width; ++i)
+            into.statements[id][static_cast<size_t>(i - 1)] = r.get_or<int64_t>(i, 0);
+        kept[id] = latencies[id];
+    }
+    into.latencies = core::pack_latencies(kept);
 }
 
 std::string as_array(const std::vector<std::optional<double>> &values) {
@@ -72,15 +78,23 @@ std::string as_array(const std::vector<std::optional<double>> &values) {
 
 } // namespace
 
-frame read_statements_now() { return {.statements = read_statements()}; }
+frame read_statements_now() {
+    frame f;
+    read_statements(f);
+    return f;
+}
 
 frame read_objects_now() { return {.objects = read_objects()}; }
 
-frame read_now() { return {.objects = read_objects(), .statements = read_statements()}; }
+frame read_now() {
+    frame f{.objects = read_objects()};
+    read_statements(f);
+    return f;
+}
 
 std::optional<frame> frame_at(std::optional<pg::timestamptz> until) {
     const pg::result rows = pg::query(
-        "SELECT taken_at, objects, statements FROM dbopt.history WHERE taken_at >= (SELECT "
+        "SELECT taken_at, objects, statements, latencies FROM dbopt.history WHERE taken_at >= (SELECT "
         "pg_catalog.max(taken_at) FROM dbopt.history WHERE key_frame AND taken_at <= $1) "
         "AND taken_at <= $1 ORDER BY taken_at",
         {until.value_or(pg::timestamptz{DT_NOEND})});
@@ -91,6 +105,7 @@ std::optional<frame> frame_at(std::optional<pg::timestamptz> until) {
         f.taken_at = r.get<pg::timestamptz>(0);
         core::apply_history(from_bytea(r, 1), f.objects);
         core::apply_history(from_bytea(r, 2), f.statements);
+        core::apply_history(from_bytea(r, 3), f.latencies);
     }
     return f;
 }
@@ -114,6 +129,29 @@ core::history_values growth(const core::history_values &now, const core::history
     return d;
 }
 
+std::optional<statement_window> window_of(uint64_t statement, const frame &now, const std::optional<frame> &then) {
+    const core::history_values &v = now.statements.at(statement);
+    const core::history_values *old = nullptr;
+    if (then)
+        if (const auto at = then->statements.find(statement); at != then->statements.end())
+            old = &at->second;
+    if (then && old == nullptr && v[statement_first_seen] < then->taken_at.us)
+        return std::nullopt;
+    const core::history_values d = growth(v, old);
+    const core::latency_counts before = old != nullptr ? core::unpack_latencies(then->latencies, statement) : core::latency_counts{};
+    const core::latency_counts lately = core::latencies_since(core::unpack_latencies(now.latencies, statement), before);
+    const auto ms = [](const core::latency_counts &c, double f) { return core::latency_percentile(c, f) / 1e6; };
+    statement_window w{.calls = d[statement_calls], .total_ms = static_cast<double>(d[statement_time]) / 1000,
+                       .rows = d[statement_rows], .p50_ms = ms(lately, 0.5), .p95_ms = ms(lately, 0.95),
+                       .p99_ms = ms(lately, 0.99)};
+    if (old != nullptr && (*old)[statement_calls] > 0) {
+        w.calls_before = (*old)[statement_calls];
+        w.mean_ms_before = static_cast<double>((*old)[statement_time]) / 1000 / static_cast<double>(w.calls_before);
+        w.p95_ms_before = ms(before, 0.95);
+    }
+    return w;
+}
+
 std::optional<pg::timestamptz> take_snapshot() {
     const pg::inventory_scope shared;
     if (pg::scalar<bool>("SELECT pg_catalog.pg_is_in_recovery()").value_or(true) ||
@@ -130,11 +168,12 @@ std::optional<pg::timestamptz> take_snapshot() {
     const std::string figures = as_array(read_points(true));
     // A clock that went back must not put a delta before its key frame.
     const auto at = pg::scalar<pg::timestamptz>(
-        "INSERT INTO dbopt.history (taken_at, values, objects, statements, key_frame) VALUES "
+        "INSERT INTO dbopt.history (taken_at, values, objects, statements, latencies, key_frame) VALUES "
         "(greatest(pg_catalog.clock_timestamp(), (SELECT pg_catalog.max(taken_at) FROM dbopt.history) "
-        "+ interval '1 microsecond'), $1::pg_catalog.float8[], $2, $3, $4) RETURNING taken_at",
+        "+ interval '1 microsecond'), $1::pg_catalog.float8[], $2, $3, $4, $5) RETURNING taken_at",
         {figures, to_bytea(core::encode_history(now.objects, before->objects)),
-         to_bytea(core::encode_history(now.statements, before->statements)), key});
+         to_bytea(core::encode_history(now.statements, before->statements)),
+         to_bytea(core::encode_history(now.latencies, before->latencies)), key});
     forget();
     return at;
 }
@@ -151,20 +190,21 @@ void save_baseline(const std::string &name) {
     const pg::inventory_scope shared;
     const frame now = read_now();
     const std::string figures = as_array(read_points(true));
-    pg::execute("INSERT INTO dbopt.baseline (name, values, objects, statements) VALUES "
-                "($1, $2::pg_catalog.float8[], $3, $4) ON CONFLICT (name) DO UPDATE SET saved_at = pg_catalog.now(), "
-                "values = excluded.values, objects = excluded.objects, statements = excluded.statements",
+    pg::execute("INSERT INTO dbopt.baseline (name, values, objects, statements, latencies) VALUES "
+                "($1, $2::pg_catalog.float8[], $3, $4, $5) ON CONFLICT (name) DO UPDATE SET saved_at = pg_catalog.now(), "
+                "values = excluded.values, objects = excluded.objects, statements = excluded.statements, latencies = excluded.latencies",
                 {name, figures, to_bytea(core::encode_history(now.objects, {})),
-                 to_bytea(core::encode_history(now.statements, {}))});
+                 to_bytea(core::encode_history(now.statements, {})), to_bytea(core::encode_history(now.latencies, {}))});
 }
 
 std::optional<frame> load_baseline(const std::string &name) {
-    const pg::result r = pg::query("SELECT saved_at, objects, statements FROM dbopt.baseline WHERE name = $1", {name});
+    const pg::result r = pg::query("SELECT saved_at, objects, statements, latencies FROM dbopt.baseline WHERE name = $1", {name});
     if (r.empty())
         return std::nullopt;
     frame f{.taken_at = r[0].get<pg::timestamptz>(0)};
     core::apply_history(from_bytea(r[0], 1), f.objects);
     core::apply_history(from_bytea(r[0], 2), f.statements);
+    core::apply_history(from_bytea(r[0], 3), f.latencies);
     return f;
 }
 

@@ -65,22 +65,16 @@ DBOPT_FUNCTION(dbopt_object_window) {
     return out.done();
 }
 
-// (query_id, seconds, calls, total_ms, rows, mean_ms_before)
+// (query_id, seconds, calls, total_ms, rows, mean_ms_before, p50_ms, p95_ms, p99_ms, p95_ms_before)
 DBOPT_FUNCTION(dbopt_statement_window) {
     pg::rows out(args);
     const auto then = monitor::frame_before(args.get<pg::interval>(0).seconds());
     const monitor::frame now = monitor::read_statements_now();
     const double seconds = monitor::seconds_since(then);
-    for (const auto &[id, values] : now.statements) {
-        const core::history_values *old = then ? find(then->statements, id) : nullptr;
-        const core::history_values d = monitor::growth(values, old);
-        const bool before = old != nullptr && (*old)[monitor::statement_calls] > 0;
-        out.add(static_cast<int64_t>(id), seconds, d[monitor::statement_calls],
-                static_cast<double>(d[monitor::statement_time]) / 1000, d[monitor::statement_rows],
-                before ? pg::value(static_cast<double>((*old)[monitor::statement_time]) / 1000 /
-                                   static_cast<double>((*old)[monitor::statement_calls]))
-                       : pg::value(nullptr));
-    }
+    for (const auto &[id, values] : now.statements)
+        if (const auto w = monitor::window_of(id, now, then))
+            out.add(static_cast<int64_t>(id), seconds, w->calls, w->total_ms, w->rows, w->mean_ms_before, w->p50_ms,
+                    w->p95_ms, w->p99_ms, w->p95_ms_before);
     return out.done();
 }
 
@@ -99,17 +93,10 @@ DBOPT_FUNCTION(dbopt_baseline_statements) {
                    .hint = "SELECT name, saved_at FROM dbopt.baseline lists them."});
     const monitor::frame now = monitor::read_statements_now();
     for (const auto &[id, values] : now.statements) {
-        const core::history_values *old = find(then->statements, id);
-        const core::history_values d = monitor::growth(values, old);
-        const int64_t calls = d[monitor::statement_calls];
-        if (calls == 0)
-            continue;
-        const int64_t calls_before = old != nullptr ? (*old)[monitor::statement_calls] : 0;
-        out.add(static_cast<int64_t>(id), calls_before,
-                calls_before > 0 ? pg::value(static_cast<double>((*old)[monitor::statement_time]) / 1000 /
-                                             static_cast<double>(calls_before))
-                                 : pg::value(nullptr),
-                calls, static_cast<double>(d[monitor::statement_time]) / 1000 / static_cast<double>(calls));
+        const auto w = monitor::window_of(id, now, then);
+        if (w && w->calls > 0)
+            out.add(static_cast<int64_t>(id), w->calls_before, w->mean_ms_before, w->p95_ms_before, w->calls,
+                    w->total_ms / static_cast<double>(w->calls), w->p95_ms);
     }
     return out.done();
 }

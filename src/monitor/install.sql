@@ -22,11 +22,12 @@ CREATE TABLE dbopt.history (
     values     float8[] NOT NULL,
     objects    bytea NOT NULL,
     statements bytea NOT NULL,
+    latencies  bytea NOT NULL DEFAULT '',
     key_frame  boolean NOT NULL
 );
 CREATE INDEX history_key_frame ON dbopt.history (taken_at) WHERE key_frame;
 COMMENT ON TABLE dbopt.history IS
-    'snapshots: one row each, the values in the order of dbopt._points(); objects and statements as differences to the row before. Read dbopt.history_points';
+    'snapshots: one row each, the values in the order of dbopt._points(); objects, statements and their histograms as differences to the row before. Read dbopt.history_points';
 
 CREATE FUNCTION dbopt._checks(OUT check_name text, OUT unit text, OUT warn_at float8, OUT critical_at float8,
     OUT low_is_bad boolean, OUT for_seconds float8, OUT alerts boolean, OUT tier int, OUT advice text)
@@ -84,7 +85,8 @@ GRANT EXECUTE ON FUNCTION dbopt._machine(), dbopt._filesystems(), dbopt._folder_
 
 -- Counters since the youngest snapshot that is at least `span` old, else since the oldest one, else
 -- (no snapshot yet) since the server began to count; a counter that went backwards was reset by
--- somebody, and what it shows now has come since.
+-- somebody, and what it shows now has come since. A rate is never extrapolated: in its first hour a
+-- server shows as "per hour" what has come so far.
 CREATE FUNCTION dbopt._window(span interval) RETURNS TABLE (name text, delta float8, per_hour float8, seconds float8)
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     WITH base AS (
@@ -95,7 +97,7 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
                  (SELECT stats_reset FROM pg_stat_database WHERE datname = current_database())))::float8 AS seconds),
     p AS (SELECT p.name, p.value, (SELECT b.values[p.metric_id] FROM base b) AS old FROM dbopt._points(false) p WHERE p.kind = 'counter'),
     d AS (SELECT p.name, CASE WHEN p.old <= p.value THEN p.value - p.old ELSE p.value END AS delta FROM p)
-    SELECT d.name, d.delta, CASE WHEN s.seconds >= 60 THEN 3600 * d.delta / s.seconds END, s.seconds FROM d, s $$;
+    SELECT d.name, d.delta, CASE WHEN s.seconds IS NOT NULL THEN 3600 * d.delta / greatest(s.seconds, 3600) END, s.seconds FROM d, s $$;
 COMMENT ON FUNCTION dbopt._window(interval) IS 'internal: how the counters grew lately, from the history';
 
 CREATE FUNCTION dbopt.health(min_status text DEFAULT 'ok', tier text DEFAULT 'normal',
@@ -255,7 +257,8 @@ RETURNS SETOF record LANGUAGE c VOLATILE ROWS 1000 SET search_path = pg_catalog,
 COMMENT ON FUNCTION dbopt._object_window(interval, int) IS 'internal: what tables and indexes did since the snapshot that long ago; those that grew most, if `most` is given';
 
 CREATE FUNCTION dbopt._statement_window(span interval, OUT query_id bigint, OUT seconds float8, OUT calls bigint,
-    OUT total_ms float8, OUT rows bigint, OUT mean_ms_before float8)
+    OUT total_ms float8, OUT rows bigint, OUT mean_ms_before float8, OUT p50_ms float8, OUT p95_ms float8, OUT p99_ms float8,
+    OUT p95_ms_before float8)
 RETURNS SETOF record LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dbopt_statement_window';
 COMMENT ON FUNCTION dbopt._statement_window(interval) IS 'internal: what statements did since the snapshot that long ago';
 
@@ -297,7 +300,8 @@ CREATE TABLE dbopt.baseline (
     saved_at   timestamptz NOT NULL DEFAULT pg_catalog.now(),
     values     float8[] NOT NULL,
     objects    bytea NOT NULL,
-    statements bytea NOT NULL
+    statements bytea NOT NULL,
+    latencies  bytea NOT NULL DEFAULT ''
 );
 COMMENT ON TABLE dbopt.baseline IS 'states to compare with: baseline_save, baseline_compare';
 REVOKE ALL ON dbopt.baseline FROM PUBLIC;
@@ -307,7 +311,7 @@ SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off A
 COMMENT ON FUNCTION dbopt.baseline_save(text) IS 'keeps the present as a baseline; an existing one of that name is replaced';
 
 CREATE FUNCTION dbopt._baseline_statements(name text, OUT query_id bigint, OUT calls_before bigint, OUT mean_ms_before float8,
-    OUT calls bigint, OUT mean_ms float8)
+    OUT p95_ms_before float8, OUT calls bigint, OUT mean_ms float8, OUT p95_ms float8)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dbopt_baseline_statements';
 COMMENT ON FUNCTION dbopt._baseline_statements(text) IS 'internal: statements before and since a baseline';
 
@@ -336,8 +340,8 @@ RETURNS SETOF record LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
             ('active_ms_per_transaction', 1000 * a0 / nullif(c0 + b0, 0), 1000 * a1 / nullif(c1 + b1, 0), false, b1 + c1 >= 100),
             ('wal_bytes_per_transaction', w0 / nullif(c0 + b0, 0), w1 / nullif(c1 + b1, 0), false, b1 + c1 >= 100)
           ) v(metric, before, after, low_is_bad, enough)
-          UNION ALL SELECT 'statement', s.query_id::text, 'mean_ms', s.mean_ms_before, s.mean_ms, false, s.calls >= 10 AND s.calls_before >= 10
-          FROM statements s)
+          UNION ALL SELECT 'statement', s.query_id::text, v.metric, v.before, v.after, false, s.calls >= 10 AND s.calls_before >= 10
+          FROM statements s, LATERAL (VALUES ('mean_ms', s.mean_ms_before, s.mean_ms), ('p95_ms', s.p95_ms_before, s.p95_ms)) v(metric, before, after))
     SELECT r.area, r.object, r.metric, r.before, r.after, 100 * (r.after - r.before) / nullif(abs(r.before), 0),
            CASE WHEN NOT r.enough OR r.before IS NULL OR r.after IS NULL THEN 'too little data'
                 WHEN (CASE WHEN r.low_is_bad THEN r.before - r.after ELSE r.after - r.before END) > 0.25 * abs(r.before) THEN 'worse'
@@ -348,7 +352,7 @@ RETURNS SETOF record LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
                 WHEN (CASE WHEN r.low_is_bad THEN r.after - r.before ELSE r.before - r.after END) > 0.2 * abs(r.before) THEN 'better'
                 ELSE 'same' END), abs(r.after - r.before) DESC NULLS LAST $$;
 COMMENT ON FUNCTION dbopt.baseline_compare(text) IS
-    'what became worse since the baseline, worst first: ratios of the database and the mean time of each statement';
+    'what became worse since the baseline, worst first: ratios of the database, mean and p95 of each statement';
 
 -- ---- statements ----
 -- The capture room's view may be missing (an older library, a partial install): then these are empty.
@@ -364,13 +368,15 @@ END $$;
 COMMENT ON FUNCTION dbopt._statements() IS 'internal: the captured workload, or nothing where it is not captured';
 
 CREATE FUNCTION dbopt.slow_queries_since(since interval DEFAULT '1 hour', OUT query_id bigint, OUT query text, OUT calls bigint,
-    OUT total_ms float8, OUT mean_ms float8, OUT rows bigint, OUT of_all_pct float8, OUT mean_ms_before float8, OUT over_seconds float8)
+    OUT total_ms float8, OUT mean_ms float8, OUT p50_ms float8, OUT p95_ms float8, OUT p99_ms float8, OUT rows bigint,
+    OUT of_all_pct float8, OUT mean_ms_before float8, OUT p95_ms_before float8, OUT over_seconds float8)
 RETURNS SETOF record LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT w.query_id, (SELECT s.query FROM dbopt._statements() s WHERE s.query_id = w.query_id LIMIT 1), w.calls, w.total_ms,
-           w.total_ms / w.calls, w.rows, 100 * w.total_ms / nullif(sum(w.total_ms) OVER (), 0), w.mean_ms_before, w.seconds
-    FROM dbopt._statement_window(since) w WHERE w.calls > 0 ORDER BY w.total_ms DESC $$;
+    WITH s AS MATERIALIZED (SELECT s.query_id, max(s.query) AS query FROM dbopt._statements() s GROUP BY 1)
+    SELECT w.query_id, s.query, w.calls, w.total_ms, w.total_ms / w.calls, w.p50_ms, w.p95_ms, w.p99_ms, w.rows,
+           100 * w.total_ms / nullif(sum(w.total_ms) OVER (), 0), w.mean_ms_before, w.p95_ms_before, w.seconds
+    FROM dbopt._statement_window(since) w LEFT JOIN s USING (query_id) WHERE w.calls > 0 ORDER BY w.total_ms DESC $$;
 COMMENT ON FUNCTION dbopt.slow_queries_since(interval) IS
-    'statements of a time window, by total time: since the snapshot that long ago, with their mean before it';
+    'statements of a time window, by total time: since the snapshot that long ago, with percentiles of the window and mean and p95 before it';
 
 CREATE VIEW dbopt.slow_queries AS
 SELECT s.query_id, s.role, s.query, s.calls, s.total_ms, s.mean_ms, s.p50_ms, s.p95_ms, s.p99_ms, s.rows,

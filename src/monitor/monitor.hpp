@@ -53,7 +53,6 @@ std::vector<alert_change> check_alerts(tier limit);
 void background();
 
 struct settings {
-    int slow_query_threshold = 1000; // ms
     int history_retention_days = 30;
     int snapshot_interval = 300;     // s
     int history_objects = 500;       // tables and statements kept per snapshot

@@ -16,13 +16,12 @@ constexpr check workload_checks[] = {
      "One row at a time, many times over: fetch in one statement (JOIN or = ANY).", 0, false},
 };
 constexpr const char *workload_sql = R"(
-WITH w AS MATERIALIZED (SELECT query_id, calls, total_ms, mean_ms, p95_ms, rows FROM dbopt.workload),
-t AS (SELECT sum(calls)::float8 AS calls, sum(total_ms) AS ms FROM w),
-l AS (SELECT 1000::float8 AS slow)
+WITH w AS MATERIALIZED (SELECT query_id, calls, total_ms, total_ms / calls AS mean_ms, p95_ms, rows FROM dbopt._statement_window('1 hour') WHERE calls > 0),
+t AS (SELECT sum(calls)::float8 AS calls, sum(total_ms) AS ms FROM w)
 SELECT v.* FROM t, LATERAL (VALUES
-  ('slow_statements', (SELECT count(*) FROM w WHERE mean_ms >= 500)::float8, 'statements with a mean of 500 ms or more'),
-  ('slow_statements_p95', (SELECT count(*) FROM w WHERE p95_ms >= 1000 AND mean_ms < 500)::float8, 'statements with p95 of 1000 ms or more'),
-  ('mean_statement_ms', CASE WHEN t.calls >= 1000 THEN t.ms / t.calls END, format('%s calls', coalesce(t.calls, 0))),
+  ('slow_statements', (SELECT count(*) FROM w WHERE mean_ms >= 500)::float8, 'statements with a mean of 500 ms or more in the last hour'),
+  ('slow_statements_p95', (SELECT count(*) FROM w WHERE p95_ms >= 1000 AND mean_ms < 500)::float8, 'statements with p95 of 1000 ms or more in the last hour'),
+  ('mean_statement_ms', CASE WHEN t.calls >= 1000 THEN t.ms / t.calls END, format('%s calls in the last hour', coalesce(t.calls, 0))),
   ('n_plus_one_statements', (SELECT count(*) FROM w WHERE calls > 10000 AND rows <= calls AND mean_ms < 2
       AND calls > 0.2 * t.calls AND t.calls > 50000)::float8, 'one statement makes up more than a fifth of all calls, one row each')
 ) v(check_name, value, detail))";

@@ -92,15 +92,15 @@ SELECT 'archiver_failing', CASE WHEN current_setting('archive_mode') <> 'off' TH
 FROM pg_stat_archiver
 UNION ALL
 SELECT v.check_name, v.value, v.detail FROM (
-  SELECT max(per_hour) FILTER (WHERE name = 'checkpoints_requested') AS req,
-         max(per_hour) FILTER (WHERE name = 'checkpoints_timed') AS timed,
+  SELECT max(delta) FILTER (WHERE name = 'checkpoints_requested') AS req,
+         max(delta) FILTER (WHERE name = 'checkpoints_timed') AS timed,
          max(per_hour) FILTER (WHERE name = 'wal_buffers_full') AS full_,
          max(per_hour) FILTER (WHERE name = 'wal_bytes') AS bytes,
          max(seconds) AS seconds
   FROM dbopt._window('1 hour') WHERE name IN ('checkpoints_requested', 'checkpoints_timed', 'wal_buffers_full', 'wal_bytes')) w,
 LATERAL (VALUES
-  ('checkpoints_requested_pct', CASE WHEN (req + timed) * seconds / 3600 >= 3 THEN 100 * req / (req + timed) END::float8,
-   format('%s requested, %s timed per hour', round(req::numeric, 1), round(timed::numeric, 1))),
+  ('checkpoints_requested_pct', CASE WHEN req + timed >= 3 THEN 100 * req / (req + timed) END::float8,
+   format('%s requested, %s timed in %s minutes', req, timed, round(seconds::numeric / 60))),
   ('wal_buffers_full', full_, format('over the last %s minutes', round(seconds::numeric / 60))),
   ('wal_bytes_per_hour', bytes, pg_size_pretty(bytes::bigint) || ' per hour')
 ) v(check_name, value, detail))";

@@ -13,14 +13,6 @@ bool preloaded() { return came_by_preload; }
 
 void define_settings() {
     came_by_preload = pg::preloading();
-    pg::define_int({.name = "dbopt.slow_query_threshold",
-                    .description = "Statements with a mean above this are listed by dbopt.slow_queries.",
-                    .variable = &values.slow_query_threshold,
-                    .value = 1000,
-                    .low = 0,
-                    .high = 86400000,
-                    .when = pg::change::user,
-                    .in = pg::unit::ms});
     pg::define_int({.name = "dbopt.history_retention",
                     .description = "Days for which snapshots and alerts are kept.",
                     .variable = &values.history_retention_days,

@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use JSON::PP;
 use Test::More;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
@@ -50,6 +51,16 @@ $primary->restart;
 $primary->safe_psql('postgres', "SELECT dbopt.alert_check('fast')") for 1 .. 3;
 is($primary->safe_psql('postgres', "SELECT count(*) FROM dbopt.alert_event WHERE rule = 'xid_age_pct'"), '1', 'one alert, restart or not');
 like(slurp_file($primary->logfile), qr/dbopt alert \{.*"rule": "xid_age_pct"/, 'it is in the log, as JSON');
+
+# ---- slow statements in the log: one line of JSON, without the statement's constants ----
+$primary->safe_psql('postgres', q{SET dbopt.log_slow_queries = on; SET dbopt.slow_query_threshold = '50 ms';
+    SELECT 1; SELECT pg_sleep(0.2), 'hidden "word"' AS "a ""quoted"" name"});
+my ($line) = slurp_file($primary->logfile) =~ /dbopt slow query (\{.*\})$/m;
+my $slow = eval { JSON::PP->new->decode($line // '') };
+ok($slow, 'a slow statement is one line of JSON') or diag $@;
+cmp_ok($slow->{duration_ms}, '>=', 190, 'with its duration');
+is($slow->{query}, 'SELECT pg_sleep(?), ? AS "a ""quoted"" name"', 'and its text without constants');
+unlike(slurp_file($primary->logfile), qr/dbopt slow query .*SELECT \?"/, 'a quick one is not logged');
 
 # ---- the worker raises alerts by itself ----
 $primary->safe_psql('postgres', "SELECT dbopt.alert_set('multixact_age_pct', warn => -1, critical => 0)");
