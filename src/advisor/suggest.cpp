@@ -125,7 +125,7 @@ core::search_result search(whatif::engine &engine, universe &all, const workload
         by_engine[all[i].engine_id] = i;
     core::search_limits limits;
     if (o.budget_bytes)
-        limits.budget = static_cast<double>(*o.budget_bytes) * 0.99; // sizes are estimates
+        limits.budget = static_cast<double>(*o.budget_bytes) * 0.995; // sizes are estimates
     if (o.max_indexes)
         limits.most = *o.max_indexes;
     limits.deadline = started + o.time_limit_s * 0.95;
@@ -168,7 +168,8 @@ std::vector<suggestion> suggest(const suggest_options &o) {
     std::unique_ptr<core::index_search> owner;
     const core::search_result found = search(engine, all, w, o, started, &searched, owner);
     pg::debug("index search: " + std::to_string(all.size()) + " candidates, " +
-              std::to_string(engine.plans_made()) + " plans, " + std::to_string(found.evaluations) +
+              std::to_string(engine.plans_made()) + " plans (" + std::to_string(found.plans_exploring) +
+              " exploring, " + std::to_string(found.plans_singly) + " of single indexes), " + std::to_string(found.evaluations) +
               " evaluations, " + number((seconds() - started) * 1000) + " ms (reading " + number((parsed - started) * 1000) +
               ", pricing " + number((priced - parsed) * 1000) + ")");
     if (!found.complete)

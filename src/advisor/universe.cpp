@@ -193,7 +193,7 @@ void universe::propose_others(const whatif::relation_use &use, const core::relat
 void universe::note(const std::vector<whatif::relation_use> &uses) {
     for (const whatif::relation_use &use : uses) {
         relation_facts &f = facts(use.relation);
-        for (Node *condition : use.conditions) {
+        for (const auto &[condition, selectivity] : use.conditions) {
             const pg::condition_shape shape = pg::describe_condition(condition);
             if (shape.column == 0 || !shape.compares)
                 continue;
@@ -225,20 +225,19 @@ bool universe::recurs(const relation_facts &f, int column, Node *condition) cons
 // values (a state, a flag, a NULL), can stand in the index's WHERE instead of in its key.
 void universe::propose_partial(const whatif::relation_use &use, const core::relation_usage &u,
                                relation_facts &f, std::set<core::index_candidate> *out) {
-    for (Node *condition : use.conditions) {
+    for (const auto &[condition, selectivity] : use.conditions) {
         const pg::condition_shape shape = pg::describe_condition(condition);
         if (shape.column == 0 ||
             (shape.compares && (sizes_.statistics(use.relation, shape.column).distinct > 10 ||
                                 !recurs(f, shape.column, condition))))
             continue;
-        List *list = pg::make_list(condition, engine_.context());
-        if (sizes_.fraction(use.relation, list) > 0.3)
+        if (selectivity > 0.3)
             continue;
         size_t number = 0;
-        while (number < f.predicates.size() && !pg::same_expression(f.predicates[number], condition))
+        while (number < f.predicates.size() && !pg::same_expression(f.predicates[number].expression, condition))
             ++number;
         if (number == f.predicates.size())
-            f.predicates.push_back(condition);
+            f.predicates.push_back({condition, selectivity});
         core::relation_usage rest = u;
         rest.index_only = false;
         std::erase_if(rest.uses, [&](const core::usage &x) { return x.column == shape.column; });
@@ -276,8 +275,10 @@ whatif::index_spec universe::specify(const core::index_candidate &c) const {
         spec.includes.push_back(static_cast<AttrNumber>(column));
     if (c.method != 0)
         spec.method = c.method;
-    if (c.predicate >= 0)
-        spec.predicate = pg::make_list(f.predicates[c.predicate], engine_.context());
+    if (c.predicate >= 0) {
+        spec.predicate = pg::make_list(f.predicates[c.predicate].expression, engine_.context());
+        spec.share = f.predicates[c.predicate].selectivity;
+    }
     return spec;
 }
 
@@ -394,7 +395,7 @@ std::string universe::ddl(int index) {
         text += " INCLUDE (" + includes + ")";
     if (e.shape.predicate >= 0)
         text += " WHERE " + pg::expression_text(e.spec.relation,
-                                                relations_.at(e.spec.relation).predicates[e.shape.predicate]);
+                                                relations_.at(e.spec.relation).predicates[e.shape.predicate].expression);
     return text;
 }
 

@@ -49,6 +49,7 @@ class universe {
         bool plain = false; // valid, no predicate
         unsigned method = 0;
     };
+    using whatif_condition = pg::whatif::relation_use::condition;
     struct relation_facts {
         bool eligible = false;
         double pages = 0, tuples = 0;
@@ -57,7 +58,7 @@ class universe {
         double updated = 0;            // rows they updated, whatever the columns
         std::vector<existing> indexes;
         std::vector<Node *> expressions; // column -1 - n of a candidate
-        std::vector<Node *> predicates;  // by number
+        std::vector<whatif_condition> predicates; // by number
         struct comparison {
             Node *condition;
             int queries;

@@ -1,9 +1,7 @@
 #include "core/index_search.hpp"
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
-#include <set>
 
 namespace dbopt::core {
 
@@ -30,20 +28,17 @@ index_search::index_search(std::vector<search_index> indexes, std::vector<search
     }
 }
 
-bool index_search::settled(int q, const bits &set, double *cost) const {
+const index_search::fact *index_search::settling(int q, const bits &set) const {
     for (const fact &f : known_[q].facts)
-        if ((f.used & ~set).none() && (set & ~f.shown).none()) {
-            *cost = f.cost;
-            return true;
-        }
-    return false;
+        if ((f.used & ~set).none() && (set & ~f.shown).none())
+            return &f;
+    return nullptr;
 }
 
 // What the planner says for a set; asks it only when no fact settles it.
 double index_search::look(int q, const bits &shown) {
-    double cost;
-    if (settled(q, shown, &cost))
-        return cost;
+    if (const fact *known = settling(q, shown))
+        return known->cost;
     knowledge &k = known_[q];
     std::vector<int> set;
     for (size_t i = 0; i < k.local.size(); ++i)
@@ -71,21 +66,6 @@ double index_search::look(int q, const bits &shown) {
         k.atoms.insert(at, {used, p.cost});
     }
     return p.cost;
-}
-
-index_search::bits index_search::used_under(int q, const bits &set) const {
-    for (const fact &f : known_[q].facts)
-        if ((f.used & ~set).none() && (set & ~f.shown).none())
-            return f.used;
-    return {};
-}
-
-double index_search::arithmetic(int q, const bits &set) {
-    ++evaluations_;
-    for (const atom &a : known_[q].atoms)
-        if ((a.used & ~set).none())
-            return a.cost;
-    return queries_[q].cost;
 }
 
 double index_search::exact(int q, const std::vector<int> &set) {
@@ -127,21 +107,7 @@ void index_search::explore(int q) {
     for (const auto &[h, set] : by_size)
         if (!late())
             look(q, set);
-    // Without each favourite, then without each favourite of those plans, and so on for a while: what
-    // a good plan hides is the next best one.
-    std::vector<bits> shown{k.fitting};
-    const int64_t most = plans_ + std::clamp<int64_t>(250 / static_cast<int64_t>(queries_.size()), 10, 40);
-    for (size_t at = 0; at < shown.size() && shown.size() < 200; ++at) {
-        const bits set = shown[at];
-        const bits used = at == 0 ? favourites : used_under(q, set);
-        for (size_t i = 0; i < k.local.size() && plans_ < most && !late(); ++i)
-            if (used[i]) {
-                shown.push_back(bits(set).reset(i));
-                look(q, shown.back());
-            }
-        if (plans_ >= most)
-            break;
-    }
+    without_favourites(q, favourites);
     if (by_relation.size() > 1)
         for (const auto &[r, set] : by_relation)
             if (!late())
@@ -154,6 +120,24 @@ void index_search::explore(int q) {
                 for (size_t p = 0; p < k.local.size(); ++p)
                     if (k.local[p] == prefix && k.fitting[p])
                         k.pool.set(p);
+}
+
+// Without each favourite, then without each favourite of those plans, and so on for a while: what
+// a good plan hides is the next best one.
+void index_search::without_favourites(int q, const bits &favourites) {
+    const knowledge &k = known_[q];
+    std::vector<bits> shown{k.fitting};
+    const int64_t most = plans_ + std::clamp<int64_t>(250 / static_cast<int64_t>(queries_.size()), 10, 40);
+    for (size_t at = 0; at < shown.size() && shown.size() < 200 && plans_ < most; ++at) {
+        const bits set = shown[at];
+        const fact *known = settling(q, set);
+        const bits used = at == 0 ? favourites : known != nullptr ? known->used : bits();
+        for (size_t i = 0; i < k.local.size() && plans_ < most && !late(); ++i)
+            if (used[i]) {
+                shown.push_back(bits(set).reset(i));
+                look(q, shown.back());
+            }
+    }
 }
 
 // What one query's plans use is worth trying in every other query it could serve.
@@ -169,232 +153,23 @@ void index_search::share_pools() {
                 k.pool.set(i);
 }
 
-void index_search::explore_singles(int q) {
+// The pool without what its plan uses, and so on until what is left gains nothing worth mentioning in
+// any combination, which one plan settles for all of it. The others are looked at one by one.
+void index_search::explore_singles(int q, double negligible) {
     knowledge &k = known_[q];
     if (k.best > queries_[q].cost * 0.9995)
         return;
+    bits left = k.pool;
+    while (left.any() && !late()) {
+        const double cost = look(q, left);
+        const fact *known = settling(q, left);
+        if (known == nullptr || (queries_[q].cost - cost) * queries_[q].weight <= negligible)
+            break;
+        left &= ~known->used;
+    }
     for (size_t i = 0; i < k.local.size() && !late(); ++i)
-        if (k.pool[i])
+        if (k.pool[i] && !left[i])
             look(q, bits().set(i));
-}
-
-index_search::configuration index_search::empty() const {
-    configuration c;
-    c.in.assign(indexes_.size(), 0);
-    c.by_query.assign(queries_.size(), {});
-    for (const search_query &q : queries_)
-        c.cost.push_back(q.cost);
-    c.total = base_;
-    return c;
-}
-
-void index_search::toggle(configuration &c, int index) {
-    const bool add = !c.in[index];
-    c.in[index] = add;
-    c.bytes += add ? indexes_[index].bytes : -indexes_[index].bytes;
-    c.total += add ? indexes_[index].upkeep : -indexes_[index].upkeep;
-    c.count += add ? 1 : -1;
-    for (const auto &[q, local] : uses_[index]) {
-        c.by_query[q].set(local, add);
-        const double now = arithmetic(q, c.by_query[q]);
-        c.total += queries_[q].weight * (now - c.cost[q]);
-        c.cost[q] = now;
-    }
-}
-
-// Arithmetic gain of adding a few indexes (and dropping one).
-double index_search::gain_of(const configuration &c, const std::vector<int> &add, int drop) {
-    changed_.clear();
-    auto set_of = [&](int q) -> bits & {
-        int &at = changed_at_[q];
-        if (at < 0) {
-            at = static_cast<int>(changed_.size());
-            changed_.push_back({q, c.by_query[q]});
-        }
-        return changed_[at].second;
-    };
-    double gain = 0;
-    for (const int i : add) {
-        gain -= indexes_[i].upkeep;
-        for (const auto &[q, local] : uses_[i])
-            set_of(q).set(local);
-    }
-    if (drop >= 0) {
-        gain += indexes_[drop].upkeep;
-        for (const auto &[q, local] : uses_[drop])
-            set_of(q).reset(local);
-    }
-    for (const auto &[q, set] : changed_) {
-        changed_at_[q] = -1;
-        gain += queries_[q].weight * (c.cost[q] - arithmetic(q, set));
-    }
-    return gain;
-}
-
-void index_search::greedy(configuration &c, double exponent) {
-    std::set<std::vector<int>> moves;
-    for (size_t q = 0; q < queries_.size(); ++q)
-        for (const atom &a : known_[q].atoms) {
-            std::vector<int> members;
-            double bytes = 0;
-            for (size_t i = 0; i < known_[q].local.size(); ++i)
-                if (a.used[i]) {
-                    members.push_back(known_[q].local[i]);
-                    bytes += indexes_[known_[q].local[i]].bytes;
-                }
-            if (members.empty() || bytes > limits_.budget)
-                continue;
-            std::sort(members.begin(), members.end());
-            moves.insert(std::move(members));
-        }
-    struct scored {
-        double score;
-        const std::vector<int> *move;
-    };
-    std::vector<scored> queue;
-    for (const std::vector<int> &m : moves)
-        queue.push_back({1e300, &m});
-    const double least = base_ * limits_.least_gain * 0.5;
-    auto evaluate = [&](const std::vector<int> &move) -> double {
-        std::vector<int> missing;
-        double bytes = 0;
-        for (const int i : move)
-            if (!c.in[i]) {
-                missing.push_back(i);
-                bytes += indexes_[i].bytes;
-            }
-        if (missing.empty() || c.bytes + bytes > limits_.budget ||
-            c.count + static_cast<int>(missing.size()) > limits_.most)
-            return 0;
-        const double gain = gain_of(c, missing);
-        return gain < least ? 0 : gain / std::pow(std::max(bytes, 8192.0), exponent);
-    };
-    // Lazy: a score seldom grows, so the best of the old scores is re-evaluated first; every few
-    // steps all of them are.
-    for (int step = 0; !queue.empty(); ++step) {
-        if (step % 4 == 0) {
-            if (late() && c.count > 0)
-                break;
-            for (scored &s : queue)
-                s.score = evaluate(*s.move);
-        }
-        std::sort(queue.begin(), queue.end(),
-                  [](const scored &a, const scored &b) { return a.score > b.score; });
-        size_t best = 0;
-        for (size_t i = 0; i < queue.size(); ++i) {
-            if (i > 0 && queue[i].score <= queue[best].score)
-                break;
-            queue[i].score = evaluate(*queue[i].move);
-            if (queue[i].score > queue[best].score)
-                best = i;
-        }
-        if (queue[best].score <= 0) {
-            if (step % 4 == 0)
-                break;
-            step = step - step % 4 + 3; // all again, to be sure
-            continue;
-        }
-        for (const int i : *queue[best].move)
-            if (!c.in[i])
-                toggle(c, i);
-        queue.erase(queue.begin() + static_cast<long>(best));
-    }
-}
-
-// Removes what brings (almost) nothing any more, the least useful first.
-void index_search::prune(configuration &c, double least) {
-    for (;;) {
-        int worst = -1;
-        double loss = least;
-        for (size_t i = 0; i < indexes_.size(); ++i) {
-            if (!c.in[i])
-                continue;
-            const double l = -gain_of(c, {}, static_cast<int>(i));
-            if (l < loss) {
-                loss = l;
-                worst = static_cast<int>(i);
-            }
-        }
-        if (worst < 0)
-            return;
-        toggle(c, worst);
-    }
-}
-
-// One round of exchanges: one index out, others in. True when the total fell.
-bool index_search::exchange(configuration &c) {
-    bool better = false;
-    std::vector<int> pool;
-    for (size_t i = 0; i < indexes_.size(); ++i)
-        for (const auto &[q, local] : uses_[i])
-            if (known_[q].pool[local]) {
-                pool.push_back(static_cast<int>(i));
-                break;
-            }
-    const double least = base_ * 1e-5;
-    for (const int out : pool) {
-        if (!c.in[out] || late())
-            continue;
-        int best = -1;
-        double most = least;
-        for (const int in : pool) {
-            if (c.in[in] || c.bytes - indexes_[out].bytes + indexes_[in].bytes > limits_.budget)
-                continue;
-            const double gain = gain_of(c, {in}, out);
-            if (gain > most) {
-                most = gain;
-                best = in;
-            }
-        }
-        if (best >= 0) {
-            toggle(c, out);
-            toggle(c, best);
-            better = true;
-            continue;
-        }
-        // Out with it, and let the freed bytes be filled anew.
-        configuration trial = c;
-        toggle(trial, out);
-        greedy(trial, 1.0);
-        prune(trial, base_ * limits_.least_gain);
-        if (trial.total < c.total - least) {
-            c = std::move(trial);
-            better = true;
-        }
-    }
-    return better;
-}
-
-// A few indexes out at random, the room filled anew: finds what no single exchange does.
-void index_search::shake(configuration &c, int times) {
-    for (int n = 0; n < times && c.count > 1 && !late(); ++n) {
-        configuration trial = c;
-        const int out = 2 + static_cast<int>(random_() % 3);
-        for (int k = 0; k < out && trial.count > 0; ++k) {
-            int nth = static_cast<int>(random_() % static_cast<unsigned>(trial.count));
-            for (size_t i = 0; i < indexes_.size(); ++i)
-                if (trial.in[i] && nth-- == 0) {
-                    toggle(trial, static_cast<int>(i));
-                    break;
-                }
-        }
-        constexpr std::array exponents{1.0, 0.5, 0.0};
-        greedy(trial, exponents[random_() % exponents.size()]);
-        prune(trial, base_ * limits_.least_gain);
-        if (trial.total < c.total - base_ * 1e-6)
-            c = std::move(trial);
-    }
-}
-
-void index_search::refresh(configuration &c) {
-    c.total = 0;
-    for (size_t i = 0; i < indexes_.size(); ++i)
-        if (c.in[i])
-            c.total += indexes_[i].upkeep;
-    for (size_t q = 0; q < queries_.size(); ++q) {
-        c.cost[q] = arithmetic(static_cast<int>(q), c.by_query[q]);
-        c.total += queries_[q].weight * c.cost[q];
-    }
 }
 
 // Plans every query for the set, and for the set plus whatever still fits. True when that taught
@@ -415,39 +190,67 @@ bool index_search::verify(configuration &c) {
                 more.set(i);
         look(n, more);
     }
-    refresh(c);
+    prepare();
+    settle(c);
     return plans_ != before;
 }
 
+// By benefit per byte. The costs on the way are planned for as long as that is cheap; the last is.
 std::vector<search_step> index_search::ranked(const configuration &chosen) {
     std::vector<search_step> steps;
-    std::vector<int> left, taken;
+    std::vector<int> left;
     for (size_t i = 0; i < indexes_.size(); ++i)
         if (chosen.in[i])
             left.push_back(static_cast<int>(i));
     configuration c = empty();
     double before = base_;
+    const int64_t most = plans_ + 3 * static_cast<int64_t>(queries_.size());
     while (!left.empty()) {
         size_t best = 0;
-        double most = -1e300;
+        double highest = -1e300;
         for (size_t i = 0; i < left.size(); ++i) {
-            const double score = gain_of(c, {left[i]}) / std::max(indexes_[left[i]].bytes, 8192.0);
-            if (score > most) {
-                most = score;
+            const double score = gain_of(c, {&left[i], 1}) / std::max(indexes_[left[i]].bytes, 8192.0);
+            if (score > highest) {
+                highest = score;
                 best = i;
             }
         }
         const int index = left[best];
         left.erase(left.begin() + static_cast<long>(best));
         toggle(c, index);
-        for (const auto &[q, local] : uses_[index])
-            if (!late())
+        if (plans_ < most && !late()) {
+            for (const auto &[q, local] : live_[index])
                 look(q, c.by_query[q]);
-        refresh(c);
+            prepare();
+            settle(c);
+        }
         steps.push_back({index, before, c.total});
         before = c.total;
     }
     return steps;
+}
+
+// One round: the greedy sets of several tastes, the best of them exchanged and shaken.
+void index_search::improve(configuration &best, int round) {
+    configuration found = best;
+    if (round > 0) { // last round's winner, filled up with what is known now
+        fill(found, 1.0);
+        prune(found);
+    }
+    for (const double exponent : {1.0, 0.6, 0.3, 0.0}) {
+        configuration c = empty();
+        fill(c, exponent);
+        prune(c);
+        if (c.total < found.total)
+            found = std::move(c);
+        if (late())
+            break;
+    }
+    for (int i = 0; i < 6 && !late() && exchange(found); ++i)
+        fill(found, 1.0);
+    shake(found, queries_.size() <= 30 ? 120 : 12);
+    prune(found);
+    best = std::move(found);
 }
 
 search_result index_search::run() {
@@ -462,43 +265,30 @@ search_result index_search::run() {
     for (const int q : order)
         if (!late())
             explore(q);
+    out.plans_exploring = plans_;
     share_pools();
+    double floor = 0; // what the workload costs at the very least
+    for (size_t q = 0; q < queries_.size(); ++q)
+        floor += queries_[q].weight * known_[q].best;
     for (const int q : order)
         if (!late())
-            explore_singles(q);
+            explore_singles(q, floor * limits_.least_gain);
+    out.plans_singly = plans_ - out.plans_exploring;
+    prepare();
     configuration best = empty();
-    const double least = base_ * limits_.least_gain;
     for (int round = 0; round < 12; ++round) {
         configuration found = best;
-        refresh(found);
-        if (round > 0) { // last round's winner, filled up with what is known now
-            greedy(found, 1.0);
-            prune(found, least);
-        }
-        for (const double exponent : {1.0, 0.6, 0.3, 0.0}) {
-            configuration c = empty();
-            refresh(c);
-            greedy(c, exponent);
-            prune(c, least);
-            if (c.total < found.total)
-                found = std::move(c);
-            if (late())
-                break;
-        }
-        for (int i = 0; i < 6 && !late() && exchange(found); ++i)
-            greedy(found, 1.0);
-        shake(found, queries_.size() <= 30 ? 16 : 6);
-        prune(found, least);
+        improve(found, round);
         const bool learned = verify(found);
-        refresh(best);
+        settle(best);
         if (found.total < best.total)
-            best = found;
+            best = std::move(found);
         if (!learned || late())
             break;
     }
     out.complete = !late();
     verify(best);
-    prune(best, least);
+    prune(best);
     out.steps = ranked(best);
     out.cost_after = out.steps.empty() ? base_ : out.steps.back().cost_after;
     out.plans = plans_;

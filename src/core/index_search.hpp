@@ -15,6 +15,7 @@
 #include <functional>
 #include <random>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace dbopt::core {
@@ -40,7 +41,7 @@ struct search_limits {
     double budget = 1e300;
     int most = 1 << 30;
     double deadline = 1e300;       // in the clock's seconds
-    double least_gain = 0.0002;    // of the whole cost, below which an index is not worth its name
+    double least_gain = 0.0002;    // of the cost that remains, below which an index is not worth its name
 };
 struct search_step {
     int index = 0;
@@ -50,6 +51,7 @@ struct search_result {
     std::vector<search_step> steps; // best benefit per byte first
     double cost_before = 0, cost_after = 0;
     int64_t plans = 0, evaluations = 0;
+    int64_t plans_exploring = 0, plans_singly = 0; // of these
     bool complete = true; // false: the time was over first
 };
 
@@ -79,36 +81,64 @@ class index_search {
     struct knowledge {
         std::vector<int> local;     // local number → candidate
         std::vector<atom> atoms;    // by cost
+        std::vector<std::vector<int>> with; // local number → positions of the atoms that need it
         std::vector<fact> facts;
         bits pool;                  // candidates some plan has used
         bits fitting;               // within the budget on their own
         double best = 0;            // with everything shown
     };
+    // Positions in `atoms` stand as long as nothing new is learned: see prepare().
     struct configuration {
         std::vector<char> in;
         std::vector<bits> by_query;
-        std::vector<double> cost; // per query, arithmetic
+        std::vector<int> at; // per query: the cheapest atom that the set allows
         double bytes = 0, total = 0;
         int count = 0;
     };
+    // Indexes that one plan wants together, and what is known of adding them to a configuration.
+    struct move {
+        std::vector<int> indexes;
+        double bytes = 0;
+    };
+    struct outlook {
+        std::vector<double> gain;
+        std::vector<char> known; // 0: never looked at, 1: the set has changed since, 2: up to date
+    };
 
+    // What is known, by asking the planner (index_search.cpp).
     double look(int q, const bits &shown);
-    bool settled(int q, const bits &set, double *cost) const;
-    bits used_under(int q, const bits &set) const;
-    double arithmetic(int q, const bits &set);
+    const fact *settling(int q, const bits &set) const;
     void explore(int q);
+    void without_favourites(int q, const bits &favourites);
     void share_pools();
-    void explore_singles(int q);
-    configuration empty() const;
-    void toggle(configuration &c, int index);
-    double gain_of(const configuration &c, const std::vector<int> &add, int drop = -1);
-    void greedy(configuration &c, double exponent);
-    void prune(configuration &c, double least);
-    bool exchange(configuration &c);
+    void explore_singles(int q, double negligible);
     bool verify(configuration &c);
-    void shake(configuration &c, int times);
-    void refresh(configuration &c);
     std::vector<search_step> ranked(const configuration &c);
+    void improve(configuration &best, int round);
+
+    // Arithmetic on what is known (index_search_moves.cpp).
+    void prepare();
+    configuration empty() const;
+    void settle(configuration &c) const;
+    double cost_of(const configuration &c, int q) const { return known_[q].atoms[c.at[q]].cost; }
+    int after_adding(int q, const bits &set, int at, int local) const;
+    int after_dropping(int q, const bits &set, int at, int local) const;
+    void toggle(configuration &c, int index, outlook *seen = nullptr);
+    double gain_of(const configuration &c, std::span<const int> add, int drop = -1);
+    std::pair<std::vector<int>, double> missing(const configuration &c, const move &m) const;
+    double appraise(const configuration &c, int m, outlook &seen);
+    int best_move(const configuration &c, const std::vector<int> &open, double exponent, outlook &seen);
+    void greedy(configuration &c, double exponent, outlook &seen);
+    void fill(configuration &c, double exponent);
+    void prune(configuration &c);
+    bool exchange(configuration &c);
+    int best_exchange(const configuration &c, int out);
+    void thin_out(configuration &c);
+    void force_in(configuration &c, int in);
+    void shake(configuration &best, int times);
+    outlook blank() const { return {std::vector<double>(moves_.size(), 0), std::vector<char>(moves_.size(), 0)}; }
+    // An index is worth its name when it saves this much of what the workload still costs.
+    double least(const configuration &c) const { return limits_.least_gain * std::max(c.total, base_ * 1e-6); }
     bool late() const { return now_() > limits_.deadline; }
 
     std::vector<search_index> indexes_;
@@ -118,10 +148,19 @@ class index_search {
     search_limits limits_;
     std::vector<knowledge> known_;
     std::vector<std::vector<std::pair<int, int>>> uses_; // candidate → (query, local number)
-    std::vector<std::pair<int, bits>> changed_; // scratch of gain_of
-    std::vector<int> changed_at_;               // query → place in changed_, or -1
+    std::vector<std::vector<std::pair<int, int>>> live_; // the same, where an atom needs it
+    std::vector<move> moves_;
+    std::vector<std::vector<int>> moves_of_; // query → moves that matter to it
+    struct changed {
+        int query, at;
+        bits set;
+    };
+    std::vector<changed> changed_; // scratch of gain_of
+    std::vector<int> changed_at_;  // query → place in changed_, or -1
+    std::vector<std::pair<int, int>> added_; // place in changed_, local number
     double base_ = 0;
     int64_t plans_ = 0, evaluations_ = 0;
+    int64_t prepared_ = -1; // plans_ when the atoms were last indexed
     std::minstd_rand random_{42}; // the same answer for the same question
 };
 

@@ -1,6 +1,7 @@
 #include "core/index_size.hpp"
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 namespace dbopt::core {
 
@@ -13,30 +14,33 @@ constexpr double posting_limit = 812;           // a tenth of the page, less a l
 
 double align(double bytes) { return std::ceil(bytes / 8) * 8; }
 
-struct items {
-    double count = 0; // leaf tuples
-    double bytes = 0; // of them all
-    double extra = 0; // bytes of them that are posting lists
+// Leaf pages as _bt_buildadd fills them: an item that does not fit, or that would find the page past
+// its fill factor (not counting what posting lists added to the last item), goes to a new page, and
+// the last item of the old one moves on with it, leaving its place to the high key.
+class leaf_filler {
+  public:
+    explicit leaf_filler(double fillfactor) : target_(page_bytes * (100 - fillfactor) / 100) {}
+    void add(double bytes, double extra) {
+        const double space = free_ - pointer;
+        if (space < bytes + 8 || (space + last_extra_ < target_ && on_page_ > 1)) {
+            ++pages_;
+            free_ = usable - pointer - last_ - pointer;
+            on_page_ = 1;
+        }
+        free_ -= bytes + pointer;
+        last_ = bytes;
+        last_extra_ = extra;
+        ++on_page_;
+    }
+    double pages() const { return pages_ + std::min(1.0, 1 - (free_ - target_) / (usable - target_)); }
+
+  private:
+    double target_, pages_ = 0, free_ = usable - pointer, last_ = 0, last_extra_ = 0;
+    int on_page_ = 0;
 };
 
-void add_group(double rows, double weight, double base, items *out) {
-    const double most = std::floor((posting_limit - base) / tid);
-    const double full = std::floor(rows / most);
-    const double rest = rows - full * most;
-    const double full_bytes = align(base + most * tid);
-    out->count += weight * full;
-    out->bytes += weight * full * full_bytes;
-    out->extra += weight * full * (full_bytes - base);
-    if (rest <= 0)
-        return;
-    const double bytes = rest <= 1 ? base : align(base + std::round(rest) * tid);
-    out->count += weight;
-    out->bytes += weight * bytes;
-    out->extra += weight * (bytes - base);
-}
-
 // How keys repeat is unknown; a Poisson that is never zero is right for random references and close
-// for others, because the bytes are nearly linear in the number of rows per key.
+// for others.
 double solve_rate(double mean) {
     double rate = mean;
     for (int i = 0; i < 60; ++i)
@@ -44,31 +48,55 @@ double solve_rate(double mean) {
     return std::max(rate, 1e-9);
 }
 
-items leaf_items(const btree_input &in) {
-    items out;
-    const double base = align(in.tuple_bytes);
-    const double distinct = std::clamp(in.distinct, 1.0, std::max(1.0, in.tuples));
-    const double mean = in.tuples / distinct;
-    if (!in.deduplicate || mean < 1.0005 || base > 400) {
-        out.count = in.tuples;
-        out.bytes = in.tuples * in.tuple_bytes;
-        return out;
+class group_sizes {
+  public:
+    explicit group_sizes(double mean) : mean_(mean), rate_(mean > 60 ? mean : solve_rate(mean)) {}
+    double next() {
+        if (mean_ > 60) { // close to normal; twelve uniforms make one
+            double sum = -6;
+            for (int i = 0; i < 12; ++i)
+                sum += uniform();
+            return std::max(1.0, std::round(mean_ + sum * std::sqrt(mean_)));
+        }
+        const double none = std::exp(-rate_);
+        const double u = none + uniform() * (1 - none);
+        double n = 0, probability = none, sum = none;
+        while (sum < u && n < 400) {
+            ++n;
+            probability *= rate_ / n;
+            sum += probability;
+        }
+        return std::max(1.0, n);
     }
-    if (mean > 60) {
-        add_group(std::floor(mean), distinct, base, &out);
-        return out;
+
+  private:
+    double uniform() { // the same sizes every time
+        state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+        return static_cast<double>(state_ >> 11) / 9007199254740992.0;
     }
-    const double rate = solve_rate(mean);
-    double probability = std::exp(-rate) * rate / (1 - std::exp(-rate));
-    if (!(probability > 0))
-        probability = 0;
-    for (int n = 1; n < 400; ++n) {
-        add_group(n, distinct * probability, base, &out);
-        probability *= rate / (n + 1);
-        if (n > mean && probability < 1e-9)
-            break;
+    uint64_t state_ = 42;
+    double mean_, rate_;
+};
+
+// Pages of a tree whose equal keys share posting lists: a part of it is filled as the server would.
+double deduplicated_pages(const btree_input &in, double base, double mean, double distinct) {
+    const double whole = 8 * std::max(1.0, std::round(base / 8)), rest = base - whole;
+    const double most = std::max(2.0, std::floor((posting_limit - whole) / tid));
+    constexpr double enough = 12000;
+    leaf_filler leaf(in.fillfactor);
+    group_sizes sizes(mean);
+    double items = 0, rows = 0, groups = 0;
+    for (; groups < distinct && items < enough; ++groups) {
+        double left = sizes.next();
+        for (; left > 0 && items < enough; ++items) {
+            const double here = std::min(left, most);
+            const double bytes = here <= 1 ? whole : align(whole + here * tid);
+            leaf.add(bytes + rest, bytes - whole);
+            rows += here;
+            left -= here;
+        }
     }
-    return out;
+    return std::max(1.0, std::ceil(leaf.pages() * in.tuples / std::max(1.0, rows) - 0.001));
 }
 
 // Items of one page: filled past the fill factor, then the last one moves on as the high key.
@@ -83,10 +111,12 @@ double per_page(double item, double extra, double fillfactor) {
 tree_size btree_size(const btree_input &in) {
     if (in.tuples < 1)
         return {.pages = 1, .height = 0};
-    const items leaf = leaf_items(in);
-    const double count = std::max(1.0, leaf.count);
-    const double item = leaf.bytes / count + pointer;
-    double level = std::ceil(count / per_page(item, leaf.extra / count, in.fillfactor));
+    const double base = in.tuple_bytes; // an average: widths and NULLs vary
+    const double distinct = std::clamp(in.distinct, 1.0, std::max(1.0, in.tuples));
+    const double mean = in.tuples / distinct;
+    double level = in.deduplicate && mean >= 1.0005 && base <= 400
+                       ? deduplicated_pages(in, base, mean, distinct)
+                       : std::ceil(in.tuples / per_page(in.tuple_bytes + pointer, 0, in.fillfactor));
     tree_size out{.pages = 1 + level, .height = 0};
     const double fanout = std::max(2.0, per_page(align(in.pivot_bytes) + pointer, 0, 70));
     while (level > 1) {

@@ -14,8 +14,8 @@ extern "C" {
 namespace dbopt::pg::whatif {
 
 namespace {
-constexpr int sample_pages = 40;
-constexpr int sample_rows = 1200;
+constexpr int sample_pages = 40; // fewer, at least 12, where a page holds many rows
+constexpr int sample_rows = 2000;
 
 // Rows are fetched by tuple identifier: the same call on every version, one buffer each.
 int fetch_block(Relation relation, BlockNumber block, TupleTableSlot *slot, HeapTuple *out, int room) {
@@ -152,7 +152,9 @@ void size_model::read(Oid relation, sample *out) {
         if (open->rd_rel->reltuples > 0 && open->rd_rel->relpages > 0)
             tuples = open->rd_rel->reltuples / open->rd_rel->relpages * blocks;
         TupleTableSlot *slot = table_slot_create(open, nullptr);
-        const int wanted = static_cast<int>(std::min<double>(sample_pages, blocks));
+        const double per_page = tuples > 0 && pages > 0 ? tuples / pages : 40;
+        const double affordable = std::clamp(0.9 * sample_rows / per_page, 12.0, 1.0 * sample_pages);
+        const int wanted = static_cast<int>(std::min<double>(affordable, blocks));
         // Evenly spaced with a fixed offset: the same answer for the same table every time.
         for (int i = 0; i < wanted && count < sample_rows; ++i) {
             CHECK_FOR_INTERRUPTS();
@@ -500,7 +502,8 @@ index_shape size_model::gin(const definition &d, double tuples) {
 
 index_shape size_model::shape(const definition &d) {
     const Oid relation = d.spec.relation;
-    const double tuples = sample_of(relation).tuples * fraction(relation, d.spec.predicate);
+    const double share = d.spec.share >= 0 ? d.spec.share : fraction(relation, d.spec.predicate);
+    const double tuples = sample_of(relation).tuples * share;
     switch (d.spec.method) {
     case HASH_AM_OID:
         return {.pages = core::hash_pages(tuples, d.fillfactor > 0 ? d.fillfactor : 75),

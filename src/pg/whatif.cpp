@@ -563,8 +563,10 @@ std::pair<double, std::vector<relation_use>> engine::inspect(int query) {
             r.uses.push_back({x->kind, x->alternative, x->column, x->expression, x->opclass, x->group,
                               x->selectivity, x->descending, x->nulls_first});
         }
-        for (int c = 0; c < list_length(raw->conditions); ++c)
-            r.conditions.push_back(static_cast<Node *>(list_nth(raw->conditions, c)));
+        for (int c = 0; c < list_length(raw->conditions); ++c) {
+            const auto *x = static_cast<raw_condition *>(list_nth(raw->conditions, c));
+            r.conditions.push_back({x->expression, x->selectivity});
+        }
         out.push_back(std::move(r));
     }
     return {plan->planTree->total_cost, std::move(out)};

@@ -37,6 +37,7 @@ struct index_spec {
     std::vector<key> keys;
     std::vector<AttrNumber> includes;
     List *predicate = nullptr; // implicitly ANDed, over varno 1
+    double share = -1; // of the rows that meet the predicate; negative: to be sampled
     bool unique = false;
 };
 struct index_shape {
@@ -68,7 +69,11 @@ struct relation_use {
     bool whole_row = false;          // an index-only scan is impossible
     std::vector<AttrNumber> needed;  // columns an index-only scan would have to return
     std::vector<column_use> uses;
-    std::vector<Node *> conditions;  // all restrictions, over varno 1 (for partial indexes)
+    struct condition {
+        Node *expression; // over varno 1
+        double selectivity;
+    };
+    std::vector<condition> conditions; // all restrictions (for partial indexes)
 };
 
 class engine {

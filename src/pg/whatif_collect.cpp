@@ -313,8 +313,12 @@ void collect_relation(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, ar
         const double s = clauselist_selectivity(root, list_make1(r), 0, JOIN_INNER, nullptr);
         clause(c, reinterpret_cast<Node *>(r), s, false);
         if (!contain_mutable_functions(reinterpret_cast<Node *>(r->clause)) &&
-            only_this_relation(c, reinterpret_cast<Node *>(r->clause)))
-            out->conditions = lappend(out->conditions, kept(c, reinterpret_cast<Node *>(r->clause)));
+            only_this_relation(c, reinterpret_cast<Node *>(r->clause))) {
+            raw_condition *condition = static_cast<raw_condition *>(palloc(sizeof(raw_condition)));
+            condition->expression = kept(c, reinterpret_cast<Node *>(r->clause));
+            condition->selectivity = s;
+            out->conditions = lappend(out->conditions, condition);
+        }
     }
     foreach (cell, rel->joininfo)
         clause(c, static_cast<Node *>(lfirst(cell)), 1, false);

@@ -66,13 +66,17 @@ struct raw_use {
     bool descending;
     bool nulls_first;
 };
+struct raw_condition {
+    Node *expression;
+    double selectivity;
+};
 struct raw_relation {
     Oid relation;
     double tuples, rows, pages;
     bool whole_row;
     Bitmapset *needed; // attribute numbers, offset by FirstLowInvalidHeapAttributeNumber
     List *uses;        // of raw_use *
-    List *conditions;  // of Node *
+    List *conditions;  // of raw_condition *
 };
 
 // Called by the set_rel_pathlist hook; plain C style (it may be jumped over).
