@@ -46,6 +46,8 @@ struct work_names {
 std::vector<std::string> identity_columns(Oid source, const std::string &key_column);
 std::vector<std::string> stored_columns(Oid source); // all but generated ones, quoted
 
+// Forced row-level security, which binds the owner as well: a copy would lack rows.
+bool hides_rows_from_owner(Oid table);
 void install_capture(const work &w);
 void remove_capture(Oid source);
 int64_t waiting_changes(const work &w);
@@ -54,8 +56,10 @@ int64_t apply_changes(work &w);
 std::vector<std::string> compare_contents(const work &w);
 // One more batch of blocks; false when there is none left.
 bool copy_blocks(work &w, int64_t batch_blocks);
-// Waits until no transaction is left whose snapshot is older than this call; false after that time.
-bool outlive_older_snapshots(int64_t milliseconds);
+// Runs swap() at a moment when the log is empty, writers wait, and every snapshot that is still in use
+// sees staging as it is; retries until it returned true. Nobody waits behind one try for longer than
+// three times hold_ms plus what the swap takes. `detail` says in partition_conversions what it waits for.
+void swap_at_a_calm_moment(work &w, int64_t hold_ms, const std::function<bool()> &swap);
 
 // Tries f once in a subtransaction under dbopt.partition_lock_timeout. False: a lock was missing.
 bool try_briefly(const std::function<void()> &f, int64_t timeout_ms = 0);

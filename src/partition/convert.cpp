@@ -168,36 +168,28 @@ void catch_up(work &w) {
             throw std::move(*failure);
         store_work(w, "catching up");
         pg::commit_and_restart();
-        if (!failure && applied < 100)
+        if (!failure && applied < 4)
             return;
     }
 }
 
 namespace {
 
-void swap(Oid source, int64_t max_lock_ms) {
-    int64_t wait = 50;
-    for (;;) {
-        work w = *load_work(source);
-        catch_up(w);
-        int64_t began = 0;
-        const bool done = try_briefly([&] {
-            pg::query("LOCK TABLE " + pg::qualified_name(source) + " IN ACCESS EXCLUSIVE MODE");
-            began = pg::clock().us;
-            swap_converted(w);
-            const int64_t took = (pg::clock().us - began) / 1000;
-            if (took > max_lock_ms)
-                pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "the swap took " + std::to_string(took) + " ms, longer than max_lock"});
-        });
-        if (done) {
-            pg::commit_and_restart();
-            return;
-        }
-        store_work(w, "waiting for a moment without long transactions to swap");
-        pg::commit_and_restart();
-        pg::pause(wait);
-        wait = std::min<int64_t>(wait * 2, 500);
-    }
+constexpr int64_t hold_ms = 15;
+
+void swap(work &w, int64_t max_lock_ms) {
+    swap_at_a_calm_moment(w, hold_ms, [&] {
+        pg::query("LOCK TABLE ONLY " + pg::qualified_name(w.source) + " IN ACCESS EXCLUSIVE MODE");
+        const int64_t began = pg::clock().us;
+        if (waiting_changes(w) > 0)
+            return false;
+        work swapped = w; // a failed try leaves w as it was
+        swap_converted(swapped);
+        const int64_t took = (pg::clock().us - began) / 1000;
+        if (took > max_lock_ms)
+            pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "the swap took " + std::to_string(took) + " ms, longer than max_lock"});
+        return true;
+    });
 }
 
 } // namespace
@@ -277,7 +269,7 @@ void convert(const convert_options &o) {
     }
     copy_and_prove(*w, batch_blocks);
     if (w->phase == "swap")
-        swap(o.source, o.max_lock_ms);
+        swap(*w, o.max_lock_ms);
 }
 
 void convert_abort(Oid source) {

@@ -32,6 +32,9 @@ void planner::table() {
     if (info.persistence == 'u')
         add("obstacle", info.qualified(), "is unlogged; newer versions refuse unlogged partitioned tables",
             "ALTER TABLE " + info.qualified() + " SET LOGGED");
+    if (hides_rows_from_owner(o.source))
+        add("obstacle", info.qualified(), "has forced row-level security: the owner, with whose rights rows are moved, may not see all of them",
+            "ALTER TABLE " + info.qualified() + " NO FORCE ROW LEVEL SECURITY");
     for (const pg::row r : pg::query("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = $1 "
                                      "UNION ALL SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = $1", {o.source}))
         add("obstacle", r.get<std::string>(0), "is tied to the table by inheritance");

@@ -138,7 +138,6 @@ void swap_converted(work &w) {
     swapper s{w, pg::get_relation(w.source), pg::get_relation(w.staging), "", {}, {}};
     std::string note;
     s.old_name = free_name(s.old_table.schema_oid, s.old_table.name, "_old", note);
-    apply_changes(w);
     s.incoming_keys();
     {
         const pg::as_owner owner(s.old_table.owner);

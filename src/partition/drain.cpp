@@ -14,6 +14,8 @@ namespace dbopt::partition {
 
 namespace {
 
+constexpr int64_t hold_ms = 15;
+
 // Ranges without a partition that hold rows of the default, up to three steps ahead of now; what lies
 // further, and infinite times, stay where they are.
 std::vector<core::bounds> ranges_to_make(open_set &s) {
@@ -28,6 +30,7 @@ std::vector<core::bounds> ranges_to_make(open_set &s) {
     const bool time = s.table.key_type == TIMESTAMPTZOID || s.table.key_type == TIMESTAMPOID || s.table.key_type == DATEOID;
     const std::string name = pg::qualified_name(s.table.default_partition.relation);
     std::vector<core::bounds> found;
+    const pg::as_owner owner(s.table.owner); // planning folds the expressions of indexes
     core::position from = rules.cutoff ? s.calendar.floor(*rules.cutoff) : core::minus_infinity;
     if (s.config.unit == core::key_unit::id) // ids past the highest partition are new ones, too
         end = core::infinity;
@@ -84,6 +87,9 @@ void refuse_what_cannot_be(const open_set &s) {
         no("The partition key is an expression.", "Detach the default partition, insert its rows again, and drop it.");
     if (s.table.default_partition.kind != 'r')
         no("It is not a plain table.", "Detach it and move its rows by hand.");
+    if (hides_rows_from_owner(s.table.default_partition.relation))
+        no("Its row-level security is forced: the owner, with whose rights rows are moved, may not see all of them.",
+           "ALTER TABLE " + pg::qualified_name(s.table.default_partition.relation) + " NO FORCE ROW LEVEL SECURITY, for the time.");
     if (identity_columns(s.table.default_partition.relation, s.table.key_column).empty())
         no("It has no primary key: changed rows could not be told apart.", "Add a primary key to the parent.");
     if (const auto key = pg::scalar<std::string>("SELECT format('%s of %s', quote_ident(conname), conrelid::regclass) FROM pg_constraint "
@@ -209,34 +215,13 @@ void drain_default(Oid parent, int64_t batch_rows) {
     }
     work w = *load_work(source);
     copy_and_prove(w, std::max<int64_t>(64, batch_rows / 50));
-    // Writers of the default wait while the last changes are applied and older snapshots end; if
-    // those live longer than the window, all go on and the next window is wider.
-    int64_t window = 50;
-    for (bool done = false; !done;) {
-        catch_up(w);
-        std::optional<pg::session_lock> writers;
-        if (try_briefly([&] { writers.emplace(source, ExclusiveLock); })) {
-            apply_changes(w);
-            store_work(w, "swapping");
-            pg::commit_and_restart();
-            const bool outlived = outlive_older_snapshots(window);
-            window = outlived ? window : std::min<int64_t>(window * 2, 1000);
-            for (int tries = 0; outlived && !done && tries < 4; ++tries) {
-                try_briefly([&] {
-                    opened o(parent);
-                    done = swap_once(w, *o.set);
-                    if (done)
-                        forget_work(source);
-                });
-                pg::commit_and_restart();
-                if (!done)
-                    pg::pause(10);
-            }
-            writers.reset();
-        }
-        if (!done)
-            pg::pause(100);
-    }
+    swap_at_a_calm_moment(w, hold_ms, [&] {
+        opened o(parent);
+        const bool done = swap_once(w, *o.set);
+        if (done)
+            forget_work(source);
+        return done;
+    });
 }
 
 } // namespace dbopt::partition

@@ -22,18 +22,20 @@ std::vector<std::string> after_detach(const set_config &s, const std::string &na
 }
 
 // PostgreSQL refuses CONCURRENTLY beside a default partition. Without a worker: the short lock.
+// The worker is the owner's: the command names the tables, and it folds the expressions of their
+// constraints; neither the names nor the expressions are to be trusted with more than his rights.
 bool detach_in_worker(task &t) {
-    if (t.set->table.has_default || t.set->config.cascade || !pg::workers_available())
+    if (t.set->table.has_default || t.set->config.cascade || !pg::workers_available() ||
+        !pg::can_run_as(t.set->table.owner))
         return false;
     if (!pg::run_pending("partition", t.relation)) {
         const std::string command = "ALTER TABLE " + t.set->parent_name() + " DETACH PARTITION " +
                                     pg::qualified_name(t.relation);
-        const Oid power = extension_owner();
-        const pg::as_owner writer(power);
+        const pg::as_owner writer(extension_owner());
         // No lock_timeout: a timeout half-way would leave the detach pending. Bounded as a whole,
         // and if it fails or the server crashes, FINALIZE brings it to its end.
         const int64_t run = pg::enqueue({.area = "partition", .command = command + " CONCURRENTLY",
-                                         .object = t.relation, .run_as = power,
+                                         .object = t.relation, .run_as = t.set->table.owner,
                                          .max_runtime = pg::interval{.us = 3600 * core::us_per_second},
                                          .cleanup = command + " FINALIZE"});
         pg::execute("INSERT INTO dbopt.partition_retiring (partition, parent, run_id) VALUES "
@@ -59,9 +61,10 @@ void queue_drain(task &t) {
         t.row.detail += "; a worker is at it";
         return;
     }
-    const pg::as_owner writer(extension_owner());
+    // As the owner, if a worker can be: the command finds the table by its name.
+    const Oid owner = t.set->table.owner;
     const int64_t run = pg::enqueue({.area = "partition", .command = *t.row.command, .object = source,
-                                     .run_as = extension_owner()});
+                                     .run_as = pg::can_run_as(owner) ? owner : extension_owner()});
     t.row.detail += "; run " + std::to_string(run) + " moves them";
 }
 

@@ -19,6 +19,12 @@ class sink {
     explicit sink(Oid leaf, TupleDesc source) {
         call([&] {
             relation_ = table_open(leaf, RowExclusiveLock);
+            // Between two batches the owner may have put anything in its place.
+            if (RelationGetForm(relation_)->relkind != RELKIND_RELATION || relation_->rd_rel->relowner != GetUserId() ||
+                RelationGetNumberOfAttributes(relation_) == 0 || relation_->rd_rel->relhasindex)
+                ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                                errmsg("%s is not as dbopt made it", RelationGetRelationName(relation_)),
+                                errhint("CALL dbopt.partition_convert_abort and start again.")));
             bulk_ = GetBulkInsertState();
             map_ = convert_tuples_by_name(source, RelationGetDescr(relation_));
         });

@@ -2,6 +2,7 @@
 #include "pg/crew.hpp"
 #include "pg/query.hpp"
 #include "pg/security.hpp"
+#include "pg/system.hpp"
 #include "pg/transaction.hpp"
 
 extern "C" {
@@ -52,6 +53,11 @@ bool workers_available() {
     lock_guard hold(crew::lock(), LW_SHARED);
     const crew::database_entry *e = crew::find(MyDatabaseId);
     return e != nullptr && e->pid != 0 && e->ready;
+}
+
+bool can_run_as(Oid role) {
+    return role_can_connect(role) &&
+           scalar<bool>("SELECT has_database_privilege($1::oid, current_database(), 'CONNECT')", {role}).value_or(false);
 }
 
 // As wait_latch of worker.hpp, but a session reloads its configuration between commands only.

@@ -38,6 +38,9 @@ std::optional<run_state> find_run(int64_t run_id);
 bool run_pending(std::string_view area, Oid object);
 // True when a database worker serves this database now: queued work will be done.
 bool workers_available();
+// Whether a worker can connect to this database as that role (NOLOGIN roles: from 17 on). Commands on
+// tables of others belong into such a worker: a superuser's would fold the owners' expressions.
+bool can_run_as(Oid role);
 // Waits in a procedure (see require_toplevel_call): commits first, then polls without lock and
 // snapshot. milliseconds < 0: for ever. The result is the state at the end of the wait.
 std::optional<run_state> wait_for_run(int64_t run_id, int64_t milliseconds);

@@ -1,0 +1,90 @@
+// The moment of a swap.
+//
+// Whoever reads the table after the swap reads rows that our transactions wrote. A snapshot taken
+// before those were committed would not see them, so the swap waits until no such snapshot is left:
+// first without any lock, then, writers waiting, for the few rows that came in since.
+#include "partition/conversion.hpp"
+#include "pg/pause.hpp"
+#include "pg/query.hpp"
+#include "pg/transaction.hpp"
+#include <algorithm>
+
+namespace dbopt::partition {
+
+namespace {
+
+std::string mark() { return *pg::scalar<std::string>("SELECT pg_current_xact_id()::xid::text"); }
+
+// Sessions whose snapshot may not contain transaction `mark`. A statement of its own that waits for
+// our lock takes a new snapshot when it goes on, unless the session's transactions are REPEATABLE
+// READ, which nobody can see from outside: `trusting` passes over those, the first tries do not.
+std::string older_snapshot(const std::string &mark, bool trusting) {
+    return pg::scalar<std::string>(
+               "SELECT string_agg(pid::text, ', ') FROM pg_stat_activity a WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid() "
+               "AND datid = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+               "AND backend_type NOT IN ('autovacuum worker', 'walsender') AND age(backend_xmin) >= age($1::text::xid) "
+               "AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.pid = a.pid) "
+               "AND NOT ($2 AND xact_start = query_start AND query !~* '^\\s*(begin|start)|isolation' "
+               "AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))", {mark, trusting})
+        .value_or("");
+}
+
+bool outlived(const std::string &mark, int64_t milliseconds, bool trusting, std::string *who = nullptr) {
+    const int64_t deadline = pg::clock().us + milliseconds * 1000;
+    for (;;) {
+        const std::string older = older_snapshot(mark, trusting);
+        pg::commit_and_restart();
+        if (older.empty())
+            return true;
+        if (who != nullptr)
+            *who = older;
+        if (pg::clock().us > deadline)
+            return false;
+        pg::pause(milliseconds > 100 ? 20 : 1);
+    }
+}
+
+} // namespace
+
+void swap_at_a_calm_moment(work &w, int64_t hold_ms, const std::function<bool()> &swap) {
+    const int64_t began = pg::clock().us;
+    for (int64_t rest = 20;; rest = std::min<int64_t>(rest * 2, 500)) {
+        catch_up(w);
+        std::string seen = mark(), who;
+        pg::commit_and_restart();
+        if (!outlived(seen, 1000, false, &who)) {
+            store_work(w, "waiting for transactions that began before the copy was complete: process " + who);
+            pg::commit_and_restart();
+            continue;
+        }
+        const bool trusting = pg::clock().us - began > 10 * core::us_per_second;
+        bool done = false;
+        {
+            std::optional<pg::session_lock> writers;
+            if (try_briefly([&] { writers.emplace(w.source, ExclusiveLock); }, hold_ms)) {
+                const int64_t locked = pg::clock().us;
+                if (apply_changes(w) > 0)
+                    seen = mark();
+                pg::commit_and_restart();
+                const int64_t applied = pg::clock().us;
+                if (outlived(seen, hold_ms, trusting)) {
+                    const int64_t calm = pg::clock().us;
+                    (void)try_briefly([&] { done = swap(); }, hold_ms);
+                    pg::commit_and_restart();
+                    if (done)
+                        pg::log("dbopt: swap", "writers waited " + std::to_string((pg::clock().us - locked) / 1000) + " ms: last changes " +
+                                std::to_string((applied - locked) / 1000) + ", older snapshots " + std::to_string((calm - applied) / 1000) +
+                                ", swap " + std::to_string((pg::clock().us - calm) / 1000));
+                }
+                pg::commit_and_restart();
+            }
+        }
+        if (done)
+            return;
+        store_work(w, "waiting for a calm moment to swap");
+        pg::commit_and_restart();
+        pg::pause(rest);
+    }
+}
+
+} // namespace dbopt::partition
