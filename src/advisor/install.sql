@@ -24,7 +24,7 @@ COMMENT ON FUNCTION dbopt.index_size IS
 -- What there is already, and what it is worth.
 CREATE VIEW dbopt.index_usage AS
 SELECT i.indrelid::regclass AS relation, i.indexrelid::regclass AS index, am.amname AS method,
-    pg_relation_size(i.indexrelid) AS size_bytes, s.idx_scan AS scans, s.idx_tup_read AS entries_read,
+    dbopt._bytes(i.indexrelid) AS size_bytes, s.idx_scan AS scans, s.idx_tup_read AS entries_read,
     s.idx_tup_fetch AS rows_fetched, i.indisunique AS is_unique, i.indisprimary AS is_primary,
     i.indisvalid AS is_valid,
     EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x', 'f'))
@@ -75,7 +75,7 @@ CREATE VIEW dbopt.index_redundant AS
 SELECT DISTINCT ON (a.indexrelid) a.indrelid::regclass AS relation, a.indexrelid::regclass AS index, b.indexrelid::regclass AS covered_by,
     CASE WHEN a.indkey::text = b.indkey::text AND a.indnkeyatts = b.indnkeyatts THEN 'duplicate' ELSE 'prefix' END
         AS kind,
-    pg_relation_size(a.indexrelid) AS size_bytes,
+    dbopt._bytes(a.indexrelid) AS size_bytes,
     'DROP INDEX CONCURRENTLY ' || a.indexrelid::regclass || ';' AS command
 FROM pg_index AS a
 JOIN pg_class AS ca ON ca.oid = a.indexrelid
@@ -95,13 +95,13 @@ WHERE ca.relkind = 'i' AND ca.relam = 403 AND a.indisvalid AND b.indisvalid AND 
     AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = a.indexrelid)
     -- of two equal ones the younger is the redundant one
     AND (a.indnatts < b.indnatts OR b.indisunique OR a.indexrelid > b.indexrelid)
-    AND ca.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+    AND ca.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'dbopt'::regnamespace)
 ORDER BY a.indexrelid, b.indexrelid;
 COMMENT ON VIEW dbopt.index_redundant IS
 'plain b-trees that another index on the same table serves as well: duplicates and prefixes; never a unique, constraint, partial or expression index';
 
 CREATE VIEW dbopt.index_invalid AS
-SELECT i.indrelid::regclass AS relation, i.indexrelid::regclass AS index, pg_relation_size(i.indexrelid) AS size_bytes,
+SELECT i.indrelid::regclass AS relation, i.indexrelid::regclass AS index, dbopt._bytes(i.indexrelid) AS size_bytes,
     EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid) AS being_built,
     CASE WHEN EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid)
         THEN 'wait: it is being built'
@@ -114,13 +114,13 @@ COMMENT ON VIEW dbopt.index_invalid IS 'leftovers of concurrent builds that fail
 
 CREATE VIEW dbopt.foreign_keys_unindexed AS
 SELECT k.conrelid::regclass AS relation, k.conname AS constraint_name, k.confrelid::regclass AS referenced,
-    pg_relation_size(k.conrelid) AS table_bytes, greatest(c.reltuples, 0)::bigint AS table_rows,
+    dbopt._bytes(k.conrelid) AS table_bytes, greatest(c.reltuples, 0)::bigint AS table_rows,
     'CREATE INDEX ON ' || format('%I.%I', n.nspname, c.relname) || ' ('
         || (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY u.n) FROM unnest(k.conkey) WITH ORDINALITY AS u(att, n)
             JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.att) || ')' AS ddl,
     'each DELETE or key UPDATE of ' || k.confrelid::regclass || ' reads all of it' AS reason
 FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE k.contype = 'f' AND c.relkind IN ('r', 'p') AND k.conparentid = 0
+WHERE k.contype = 'f' AND c.relkind IN ('r', 'p') AND k.conparentid = 0 AND n.nspname <> 'dbopt'
     AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = k.conrelid AND i.indisvalid AND i.indpred IS NULL
         AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey
         AND i.indnkeyatts >= cardinality(k.conkey));
@@ -161,7 +161,7 @@ SELECT b.build_id, b.run_id, to_regclass(format('%I.%I', c.nspname, c.relname)) 
     b.command, b.verify, b.requested_by, b.requested_at, b.finished_at,
     1000 * extract(epoch FROM r.finished_at - r.started_at)::float8 AS build_ms,
     b.estimated_bytes,
-    pg_relation_size(to_regclass(format('%I.%I', b.index_schema, b.index_name))) AS size_bytes,
+    dbopt._bytes(to_regclass(format('%I.%I', b.index_schema, b.index_name))) AS size_bytes,
     b.cost_before, b.cost_after, b.parent_id
 FROM dbopt._index_build AS b
 LEFT JOIN (SELECT c.oid, c.relname, n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace) AS c

@@ -17,7 +17,7 @@ struct candidate {
 constexpr const char *candidates_sql = R"(
 SELECT c.oid, c.relkind = 'i', s.bytes
 FROM pg_catalog.pg_class c
-CROSS JOIN LATERAL (SELECT pg_catalog.pg_table_size(c.oid) AS bytes) s
+CROSS JOIN LATERAL (SELECT dbopt._bytes(c.oid) AS bytes) s
 LEFT JOIN LATERAL (SELECT pg_catalog.max(h.measured_at) AS last FROM dbopt._bloat_history h
                    WHERE h.relid = c.oid) h ON true
 WHERE c.relkind IN ('r', 'm', 'i') AND c.relpersistence <> 't' AND s.bytes >= $1

@@ -273,7 +273,7 @@ SELECT 4, i.indexrelid::regclass, CASE WHEN o.ours THEN 'cleanup' ELSE 'advise' 
     format('DROP INDEX CONCURRENTLY %I.%I', n.nspname, c.relname),
     CASE WHEN o.ours THEN 'left behind by an interrupted REINDEX of maintenance_run'
          ELSE 'invalid index: every write keeps it up to date or pays for it, no query uses it' END,
-    pg_size_pretty(pg_relation_size(c.oid)) || ' and cheaper writes'
+    pg_size_pretty(dbopt._bytes(c.oid)) || ' and cheaper writes'
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL (SELECT dbopt._is_leftover(i.indexrelid) AS ours) o
 WHERE NOT i.indisvalid AND c.relkind = 'i'
@@ -327,10 +327,10 @@ UNION ALL
 SELECT 9, t.rel, 'advise', 'compression',
     format('ALTER TABLE %s %s', t.name, string_agg(format('ALTER COLUMN %I SET COMPRESSION lz4', a.attname), ', ' ORDER BY a.attnum)),
     format('%s of TOAST compressed with pglz; new values would be written and read faster with lz4',
-        pg_size_pretty(pg_relation_size(t.reltoastrelid))), 'less CPU for large values'
+        pg_size_pretty(dbopt._bytes(t.reltoastrelid))), 'less CPU for large values'
 FROM u t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
     AND a.attstorage IN ('x', 'm') AND a.attcompression <> 'l'
-WHERE t.relkind = 'r' AND t.reltoastrelid <> 0 AND pg_relation_size(t.reltoastrelid) >= 64 * 1048576
+WHERE t.relkind = 'r' AND t.reltoastrelid <> 0 AND dbopt._bytes(t.reltoastrelid) >= 64 * 1048576
   AND current_setting('default_toast_compression') = 'pglz'
   AND EXISTS (SELECT FROM pg_settings g WHERE g.name = 'default_toast_compression' AND 'lz4' = ANY (g.enumvals))
 GROUP BY t.oid, t.rel, t.name, t.reltoastrelid

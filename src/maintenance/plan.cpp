@@ -104,8 +104,8 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
 WHERE c.relkind = 'i' AND i.indisvalid AND c.relpersistence <> 't' AND n.nspname <> 'dbopt'
   AND (pg_catalog.cardinality($1::oid[]) = 0 OR c.oid = ANY ($1) OR i.indrelid = ANY ($1))
-  AND pg_catalog.pg_relation_size(c.oid) >= $2
-ORDER BY pg_catalog.pg_relation_size(c.oid) DESC)";
+  AND dbopt._bytes(c.oid) >= $2
+ORDER BY dbopt._bytes(c.oid) DESC)";
 
 void add_reindexes(std::vector<task> &tasks, const std::vector<Oid> &of, bool needed_only,
                    int64_t measure_ms) {

@@ -199,7 +199,7 @@ SELECT c.oid::regclass AS matview, g.matview IS NOT NULL AS managed, g.every, g.
        CASE WHEN g.matview IS NOT NULL THEN dbopt._matview_pending(c.oid) END AS changes_waiting,
        s.failures, dbopt._matview_depends(c.oid)::regclass[] AS depends_on,
        dbopt._matview_unique_index(c.oid) AS unique_index,
-       pg_catalog.pg_total_relation_size(c.oid) AS bytes, s.needs_full, s.incremental_off
+       dbopt._bytes(c.oid, true) AS bytes, s.needs_full, s.incremental_off
 FROM pg_catalog.pg_class c
      LEFT JOIN dbopt.matview_config g ON g.matview::oid = c.oid
      LEFT JOIN dbopt._matview_state s ON s.matview = c.oid

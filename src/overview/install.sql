@@ -204,7 +204,7 @@ BEGIN
         FOR r IN SELECT c.oid::regclass AS matview FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                  WHERE c.relkind = 'm' AND n.nspname <> 'dbopt' AND NOT EXISTS (
                      SELECT FROM dbopt.matviews v WHERE v.matview = c.oid::regclass AND v.managed)
-                 ORDER BY pg_relation_size(c.oid) DESC, 1
+                 ORDER BY dbopt._bytes(c.oid) DESC, 1
         LOOP
             RETURN QUERY SELECT 'matview'::text, r.matview::text, e.fix, e.detail, 'sql'::text, NULL::text
                 FROM dbopt.matview_explain(r.matview) e WHERE e.fix ILIKE 'CREATE UNIQUE INDEX%';

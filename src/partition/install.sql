@@ -102,7 +102,7 @@ CREATE VIEW dbopt.partitions AS
 SELECT l.parent, l.partition, l.is_default, l.detach_pending, l.lower_bound, l.upper_bound,
        l.lower_time, l.upper_time, l.lower_id, l.upper_id,
        CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint ELSE s.n_live_tup END AS rows,
-       pg_total_relation_size(l.partition) AS bytes,
+       dbopt._bytes(l.partition, true) AS bytes,
        now() - l.upper_time AS age
 FROM dbopt._partition_list() l
      JOIN pg_class c ON c.oid = l.partition

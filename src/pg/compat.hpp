@@ -9,6 +9,9 @@ extern "C" {
 
 extern "C" {
 #include "access/attmap.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "common/relpath.h"
 #include "commands/explain.h"
 #include "pgstat.h"
 #include "portability/instr_time.h"
@@ -91,6 +94,37 @@ inline uint32_t mapped_file(Oid relation, bool shared) {
     return RelationMapOidToFilenumber(relation, shared);
 #else
     return RelationMapOidToFilenode(relation, shared);
+#endif
+}
+
+// Where the files of a relation are, and their path below the data folder.
+#if PG_VERSION_NUM >= 160000
+using file_location = RelFileLocatorBackend;
+#else
+using file_location = RelFileNodeBackend;
+#endif
+inline file_location location_of(Oid relation, Form_pg_class c) {
+    const Oid space = OidIsValid(c->reltablespace) ? c->reltablespace : MyDatabaseTableSpace;
+    const Oid database = space == GLOBALTABLESPACE_OID ? InvalidOid : MyDatabaseId;
+    const uint32_t file = c->relfilenode != 0 ? c->relfilenode : mapped_file(relation, c->relisshared);
+    const bool temporary = c->relpersistence == RELPERSISTENCE_TEMP;
+    const bool own = temporary && isTempOrTempToastNamespace(c->relnamespace);
+#if PG_VERSION_NUM >= 170000
+    const ProcNumber backend = own ? ProcNumberForTempRelations()
+                               : temporary ? GetTempNamespaceProcNumber(c->relnamespace)
+                                           : INVALID_PROC_NUMBER;
+#else
+    const BackendId backend = own ? BackendIdForTempRelations()
+                              : temporary ? GetTempNamespaceBackendId(c->relnamespace)
+                                          : InvalidBackendId;
+#endif
+    return {{space, database, file}, backend};
+}
+inline const char *path_of(const file_location &f, ForkNumber fork) {
+#if PG_VERSION_NUM >= 180000
+    return pstrdup(relpath(f, fork).str);
+#else
+    return relpath(f, fork);
 #endif
 }
 
