@@ -3,6 +3,8 @@
 //   d(A ⋈ B) = dA ⋈ B + A ⋈ dB - dA ⋈ dB
 //   d(A ⟕ B) = dA ⟕ B + F(A) - F(dA),  F(X) = X ⋈ dB + null-extended rows of X whose key found its
 //              first partner (-1) or lost its last one (+1)
+// Anything else whose rows follow from the input rows with the same key (join_node::kind::keyed):
+//   d(Q(A)) = Q(A restricted to keys in dA) - Q(the same before),  before = restricted A - dA
 // Only states after the change are read, so there is no old snapshot to keep.
 #include "core/view_form.hpp"
 #include <algorithm>
@@ -13,6 +15,11 @@ std::vector<typed> join_node::all_columns() const {
     std::vector<typed> out;
     if (what == kind::leaf) {
         for (const auto &c : columns)
+            out.push_back(c.second);
+        return out;
+    }
+    if (!is_join()) {
+        for (const auto &c : shown)
             out.push_back(c.second);
         return out;
     }
@@ -43,6 +50,24 @@ std::string nulls(const join_node &n) {
     for (const typed &t : n.all_columns())
         out += (out.empty() ? "" : ", ") + std::string("NULL::") + t.type + " AS " + t.name;
     return out;
+}
+
+std::string key_names(size_t count, const std::string &prefix) {
+    std::string out;
+    for (size_t i = 0; i < count; ++i)
+        out += (i > 0 ? ", " : "") + prefix + "k" + std::to_string(i + 1);
+    return out;
+}
+
+// Equal values that are not the same value (1.0 and 1.00, -0 and 0, 1 day and 24 hours).
+bool has_equal_forms(const std::string &type) {
+    return type.find("numeric") != type.npos || type.find("double") != type.npos ||
+           type.find("real") != type.npos || type.find("interval") != type.npos;
+}
+
+std::string rendered(const join_node &n, const std::string &first, const std::string &second) {
+    return "WITH dbopt_in1 AS (" + first + ")" +
+           (n.second == nullptr ? "" : ", dbopt_in2 AS (" + second + ")") + " " + n.text;
 }
 
 struct builder {
@@ -129,6 +154,88 @@ struct builder {
                    ") ELSE (SELECT count(*) FROM (SELECT " + partners + " LIMIT g.s + 1) z) = s END");
     }
 
+    std::string project(const join_node &n) {
+        const std::string a = delta(*n.first);
+        if (a.empty())
+            return {};
+        std::string list;
+        for (const auto &c : n.shown)
+            list += c.first + " AS " + c.second.name + ", ";
+        return add("SELECT * FROM (SELECT " + list + "w FROM " + a + " WHERE " + all_of(n.filters) +
+                   ") x WHERE " + all_of(n.conditions));
+    }
+
+    std::string append(const join_node &n) {
+        std::vector<std::string> terms;
+        for (const join_node *side : {n.first.get(), n.second.get()})
+            if (const std::string d = delta(*side); !d.empty())
+                terms.push_back("SELECT " + names(n) + ", w FROM " + d + " WHERE " + all_of(n.conditions));
+        return unite(terms);
+    }
+
+    // Rows of a side whose key is among the affected. Equality first, for indexes and hashes; rows with
+    // NULL in their key come in a second branch, which runs only if there is such a key.
+    std::string restricted(const join_node &side, const std::vector<std::string> &keys, const std::string &k) {
+        std::string equal, same, mine, is_null, none;
+        for (size_t i = 0; i < keys.size(); ++i) {
+            const std::string name = "k.k" + std::to_string(i + 1), e = "(" + keys[i] + ")";
+            equal += (i > 0 ? " AND " : "") + e + " = " + name;
+            same += " AND " + e + " IS NOT DISTINCT FROM " + name;
+            mine += (i > 0 ? ", " : "") + e;
+            is_null += (i > 0 ? " OR " : "") + e + " IS NULL";
+            none += (i > 0 ? " OR k" : "k") + std::to_string(i + 1) + " IS NULL";
+        }
+        const std::string rows = "SELECT " + names(side) + " FROM (" + current_sql(side) + ") c JOIN " + k + " k ON ";
+        return add(rows + equal + " UNION ALL " + rows + "hash_record_extended(ROW(" + mine +
+                   "), 0) = hash_record_extended(ROW(" + key_names(keys.size(), "k.") + "), 0)" + same +
+                   " WHERE (" + is_null + ") AND (SELECT bool_or(" + none + ") FROM " + k + ")");
+    }
+
+    // What `now` was before the changes. A negative count would say that the log does not fit: it fails.
+    std::string before(const join_node &side, const std::string &now, const std::string &d) {
+        std::string forms, numbers;
+        size_t n = 0;
+        for (const typed &t : side.all_columns()) {
+            numbers += (n++ > 0 ? ", " : "") + t.name;
+            if (has_equal_forms(t.type))
+                forms += ", " + t.name + "::text";
+        }
+        return add("SELECT " + names(side) + " FROM (SELECT " + names(side) + ", sum(w)::int8 AS w FROM (SELECT " +
+                   names(side) + ", 1::int8 AS w FROM " + now + " UNION ALL SELECT " + names(side) + ", -w FROM " +
+                   d + ") u GROUP BY " + numbers + forms +
+                   " HAVING sum(w) <> 0) z, generate_series(1, z.w / (z.w > 0)::int) AS times");
+    }
+
+    std::string keyed(const join_node &n) {
+        const std::string a = delta(*n.first), b = n.second == nullptr ? "" : delta(*n.second);
+        if (a.empty() && b.empty())
+            return {};
+        const auto keys_of = [&](const std::vector<std::string> &keys, const std::string &from) {
+            std::string out;
+            for (size_t i = 0; i < keys.size(); ++i)
+                out += (i > 0 ? ", (" : "SELECT (") + keys[i] + ") AS k" + std::to_string(i + 1);
+            return out + " FROM " + from;
+        };
+        std::string affected;
+        if (!a.empty())
+            affected = keys_of(n.first_keys, a);
+        if (!b.empty())
+            affected += (a.empty() ? "" : " UNION ALL ") + keys_of(n.second_keys, b);
+        const std::string k = add("SELECT DISTINCT * FROM (" + affected + ") x");
+        const std::string now1 = restricted(*n.first, n.first_keys, k);
+        const std::string old1 = a.empty() ? now1 : before(*n.first, now1, a);
+        std::string now2, old2;
+        if (n.second != nullptr) {
+            now2 = restricted(*n.second, n.second_keys, k);
+            old2 = b.empty() ? now2 : before(*n.second, now2, b);
+        }
+        const auto side = [&](const std::string &one, const std::string &two, const char *weight) {
+            return "SELECT " + names(n) + ", " + weight + "::int8 AS w FROM (" +
+                   rendered(n, "SELECT * FROM " + one, "SELECT * FROM " + two) + ") x WHERE " + all_of(n.conditions);
+        };
+        return unite({side(now1, now2, "1"), side(old1, old2, "-1")});
+    }
+
     std::string unite(const std::vector<std::string> &terms) {
         if (terms.empty())
             return {};
@@ -143,6 +250,9 @@ struct builder {
         case join_node::kind::leaf: return leaf(n);
         case join_node::kind::inner: return inner(n);
         case join_node::kind::left: return left(n);
+        case join_node::kind::project: return project(n);
+        case join_node::kind::append: return append(n);
+        case join_node::kind::keyed: return keyed(n);
         }
         return {};
     }
@@ -159,6 +269,20 @@ std::string current_sql(const join_node &n) {
                     n.columns[i].second.name;
         return "SELECT * FROM (SELECT " + list + " FROM " + n.table + ") x WHERE " + all_of(n.conditions);
     }
+    const std::string where = ") x WHERE " + all_of(n.conditions);
+    if (n.what == join_node::kind::project) {
+        std::string list;
+        for (const auto &c : n.shown)
+            list += (list.empty() ? "" : ", ") + c.first + " AS " + c.second.name;
+        return "SELECT * FROM (SELECT " + list + " FROM (" + current_sql(*n.first) + ") x WHERE " +
+               all_of(n.filters) + where;
+    }
+    if (n.what == join_node::kind::append)
+        return "SELECT * FROM (SELECT " + names(n) + " FROM (" + current_sql(*n.first) + ") a UNION ALL SELECT " +
+               names(n) + " FROM (" + current_sql(*n.second) + ") b" + where;
+    if (n.what == join_node::kind::keyed)
+        return "SELECT " + names(n) + " FROM (" +
+               rendered(n, current_sql(*n.first), n.second == nullptr ? "" : current_sql(*n.second)) + where;
     const bool left = n.what == join_node::kind::left;
     return "SELECT * FROM (" + current_sql(*n.first) + ") a " + (left ? "LEFT JOIN (" : "JOIN (") +
            current_sql(*n.second) + ") b ON " + all_of(n.conditions);

@@ -15,21 +15,32 @@ struct typed {
     std::string name, type; // type as SQL, with COLLATE where it is not the default
 };
 
-// One node of the join tree. `equal` pairs an expression of the left side with one of the right.
+// One node of the tree below a view. Joins show the columns of both sides; a leaf, a projection, a UNION
+// ALL and a keyed node show columns of their own, and `conditions` of those are over what they show.
+// `equal` pairs an expression of the left side with one of the right.
 struct join_node {
-    enum class kind { leaf, inner, left };
+    enum class kind { leaf, inner, left, project, append, keyed };
     kind what = kind::leaf;
-    std::vector<int> relations; // range table indexes below
+    std::vector<int> relations; // range table indexes below, of the query this node belongs to
     // leaf
     unsigned base = 0;          // OID of the relation
     std::string table;          // as FROM wants it
     std::vector<std::pair<std::string, typed>> columns; // column of the table → name and type here
     std::vector<int> attributes;                        // its attribute numbers, parallel
-    // joins
+    // joins: both; projection: the first; UNION ALL: both; keyed: the first, perhaps both
     std::unique_ptr<join_node> first, second;
     std::vector<std::string> conditions; // all of them, as SQL
     std::vector<std::pair<std::string, std::string>> equal;
     std::vector<std::string> first_only, second_only;
+    // Projection: expression over the first's columns → column; its rows pass `filters`. Others: the
+    // names alone count; UNION ALL takes both sides by these names.
+    std::vector<std::pair<std::string, typed>> shown;
+    std::vector<std::string> filters;
+    // Keyed: any query over its inputs (dbopt_in1, dbopt_in2) whose rows for a key depend on the input
+    // rows with that key alone: groups, windows, DISTINCT, UNION and kin, EXISTS, FULL JOIN.
+    std::string text;
+    std::vector<std::string> first_keys, second_keys;
+    bool is_join() const { return what == kind::inner || what == kind::left; }
     std::vector<typed> all_columns() const;
 };
 
@@ -60,7 +71,9 @@ struct view_form {
     std::string having;                  // over k and a (counted) or over core columns (recomputed)
     std::vector<std::string> output;     // same
     std::vector<typed> target;           // columns of the matview
-    std::vector<bool> direct_key;
+    // The order of rows shows in the result (array_agg without ORDER BY, float sums, row_number): groups
+    // that changes touch are computed anew, and two computations may differ in the order.
+    bool order_shows = false;
 };
 
 // Statements over named relations d<base OID> (changes: columns c<attribute>, w), see delta_sql.cpp.

@@ -28,19 +28,56 @@ std::optional<std::string> unstable_function(Oid matview) {
 
 std::vector<std::string> key_columns(Oid matview) { return pg::grouping_columns(matview); }
 
-std::optional<std::string> unfit(Oid base, Oid owner) {
-    const pg::relation_info info = pg::get_relation(base);
+// `info` is the relation `base` or a partition of it.
+static std::optional<std::string> unfit_table(const pg::relation_info &info, Oid base, Oid owner) {
     if (info.row_security)
         return info.qualified() + " has row-level security";
     if (info.persistence != RELPERSISTENCE_PERMANENT)
         return info.qualified() + " is temporary or unlogged";
+    if (info.kind != RELKIND_RELATION && info.kind != RELKIND_PARTITIONED_TABLE)
+        return info.qualified() + " is a " + pg::kind_name(info.kind);
     const pg::as_owner reader(extension_owner());
-    if (!pg::scalar<bool>("SELECT has_table_privilege($1::oid, $2::oid, 'TRIGGER')", {owner, base}).value_or(false))
-        return "the owner of the matview has no TRIGGER right on " + info.qualified();
-    if (pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = $1)", {base})
+    if (info.oid == base) {
+        const auto may = [&](const char *what) {
+            return pg::scalar<bool>("SELECT has_table_privilege($1::oid, $2::oid, $3) OR ($3 = 'SELECT' AND "
+                                    "has_any_column_privilege($1::oid, $2::oid, $3))", {owner, base, what})
+                .value_or(false);
+        };
+        if (!may("TRIGGER"))
+            return "the owner of the matview has no TRIGGER right on " + info.qualified();
+        if (!may("SELECT"))
+            return "the owner of the matview reads " + info.qualified() + " through a view only";
+    }
+    if (pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = $1)", {info.oid})
             .value_or(false))
         return info.qualified() + " is written by a subscription, which fires no statement triggers";
     return std::nullopt;
+}
+
+std::optional<std::string> unfit(Oid base, Oid owner) {
+    const pg::relation_info info = pg::get_relation(base);
+    if (info.kind == RELKIND_MATVIEW)
+        return std::nullopt; // its refreshes write its log
+    if (info.kind == RELKIND_PARTITIONED_TABLE)
+        for (Oid part : pg::capture_points(base))
+            if (auto why = part == base ? std::nullopt : unfit_table(pg::get_relation(part), base, owner))
+                return why;
+    return unfit_table(info, base, owner);
+}
+
+bool is_captured(Oid base) {
+    for (Oid point : pg::capture_points(base))
+        if (!pg::has_capture(point, base))
+            return false;
+    return true;
+}
+
+bool capture_complete(Oid matview) {
+    const pg::as_owner reader(extension_owner());
+    for (const pg::row &r : pg::query("SELECT base FROM dbopt._matview_use WHERE matview = $1", {matview}))
+        if (!pg::find_relation(r.get<Oid>(0)) || !is_captured(r.get<Oid>(0)))
+            return false;
+    return true;
 }
 
 namespace {
@@ -55,7 +92,8 @@ void collect(const core::join_node &n, std::map<unsigned, std::set<int>> &out) {
         return;
     }
     collect(*n.first, out);
-    collect(*n.second, out);
+    if (n.second != nullptr)
+        collect(*n.second, out);
 }
 
 std::string log_name(Oid base) { return "dbopt." + pg::capture_log_name(base); }
@@ -64,7 +102,7 @@ std::string log_name(Oid base) { return "dbopt." + pg::capture_log_name(base); }
 std::set<int> with_kept(Oid base, std::set<int> columns) {
     for (const pg::row &r : pg::query(
              "SELECT a.attnum::int FROM pg_attribute l JOIN pg_attribute a ON 'c' || a.attnum = l.attname "
-             "WHERE l.attrelid = $1::regclass AND l.attnum > 2 AND NOT l.attisdropped AND a.attrelid = $2 "
+             "WHERE l.attrelid = $1::regclass AND l.attnum > 3 AND NOT l.attisdropped AND a.attrelid = $2 "
              "AND a.attnum > 0 AND NOT a.attisdropped", {log_name(base), base}))
         columns.insert(r.get<int32_t>(0));
     return columns;
@@ -113,17 +151,30 @@ void capture(Oid base, std::set<int> columns) {
                         type.value_or("text"));
     }
     if (!exists) {
-        pg::execute("CREATE UNLOGGED TABLE " + log_name(base) + " (xid xid8 NOT NULL, w int8 NOT NULL" + list + ")");
+        pg::execute("CREATE UNLOGGED TABLE " + log_name(base) + " (xid xid8 NOT NULL, cid int8 NOT NULL, w int8 NOT NULL" + list + ")");
         const Oid log = pg::scalar<Oid>("SELECT $1::regclass::oid", {log_name(base)}).value_or(InvalidOid);
         pg::make_member(log);
         pg::execute("INSERT INTO dbopt._matview_base VALUES ($1, $2, '{}') ON CONFLICT (base) DO UPDATE SET log = "
                     "excluded.log", {base, log});
     }
+    if (pg::get_relation(base).kind == RELKIND_MATVIEW)
+        return;
     // Triggers that a dump brought back name the log of another database.
-    if (!exists || !pg::has_capture(base)) {
-        pg::remove_capture(base);
-        pg::install_capture(base, base);
-    }
+    for (Oid point : pg::capture_points(base))
+        if (!exists || !pg::has_capture(point, base)) {
+            pg::remove_capture(point);
+            pg::install_capture(point, base);
+        }
+}
+
+// Everything that writes the log of `base`, partitions that have left it meanwhile included.
+std::vector<Oid> writers_of(Oid base) {
+    std::vector<Oid> out;
+    for (const pg::row &r : pg::query("SELECT DISTINCT tgrelid FROM pg_trigger WHERE tgfoid = "
+                                      "'dbopt._capture()'::regprocedure AND tgargs = decode(encode($1::text::bytea, "
+                                      "'hex') || '00', 'hex')", {std::to_string(base)}))
+        out.push_back(r.get<Oid>(0));
+    return out;
 }
 
 void release_unused() {
@@ -132,11 +183,12 @@ void release_unused() {
                                       "(SELECT FROM dbopt._matview_use u WHERE u.base = b.base)")) {
         const Oid base = r.get<Oid>(0), log = r.get<Oid>(1);
         const int64_t wait = 1000LL * config.lock_wait_s;
-        if (pg::find_relation(base)) {
-            if (!pg::try_lock(base, AccessExclusiveLock, wait))
-                continue; // the next round tries again
-            pg::remove_capture(base);
-        }
+        const std::vector<Oid> points = writers_of(base);
+        if (!std::all_of(points.begin(), points.end(),
+                         [&](Oid p) { return pg::try_lock(p, AccessExclusiveLock, wait); }))
+            continue; // the next round tries again
+        for (Oid p : points)
+            pg::remove_capture(p);
         if (pg::find_relation(log))
             pg::drop_member(log);
         pg::execute("DELETE FROM dbopt._matview_base WHERE base = $1", {base});
@@ -187,10 +239,11 @@ void arrange_capture(Oid matview, const std::string &mode, std::vector<manage_ro
     }
     for (const auto &b : bases) {
         const std::string table = pg::qualified_name(b.first);
-        if (!pg::try_lock(b.first, ShareRowExclusiveLock, 1000LL * config.lock_wait_s)) {
-            out.push_back({"capture", "failed", table + " is busy: its triggers were not created"});
-            return;
-        }
+        for (Oid point : pg::capture_points(b.first))
+            if (!pg::try_lock(point, ShareRowExclusiveLock, 1000LL * config.lock_wait_s)) {
+                out.push_back({"capture", "failed", table + " is busy: its triggers were not created"});
+                return;
+            }
         if (auto failure = pg::subtransaction([&] { capture(b.first, b.second); })) {
             out.push_back({"capture", "failed", table + ": " + failure->message()});
             return;
@@ -230,6 +283,13 @@ void explain_incremental(Oid matview, const std::string &mode, std::vector<findi
                                     : std::nullopt});
 }
 
+std::string unseen(const stored_state &s) {
+    std::string out = "NOT pg_visible_in_snapshot(xid, '" + *s.snapshot + "')";
+    if (s.own_xid)
+        out += " AND NOT (xid = '" + *s.own_xid + "'::xid8 AND cid < " + std::to_string(s.own_command) + ")";
+    return out;
+}
+
 std::optional<int64_t> pending(Oid matview) {
     if (pg::is_standby())
         return std::nullopt;
@@ -239,9 +299,7 @@ std::optional<int64_t> pending(Oid matview) {
     for (const pg::row &r : pg::query("SELECT b.base FROM dbopt._matview_use u JOIN dbopt._matview_base b USING "
                                       "(base) WHERE u.matview = $1", {matview}))
         out = out.value_or(0) + pg::scalar<int64_t>("SELECT count(*) FROM " + log_name(r.get<Oid>(0)) +
-                                                        " WHERE $1::text IS NULL OR NOT pg_visible_in_snapshot(xid, "
-                                                        "$1::text::pg_snapshot)",
-                                                    {s.snapshot})
+                                                        " WHERE " + (s.snapshot ? unseen(s) : "true"))
                                     .value_or(0);
     return out;
 }
@@ -305,6 +363,7 @@ void tidy() {
 }
 
 void noticed_refresh(Oid matview, bool concurrent) {
+    pg::mark_uncaptured(matview);
     if (own_refresh::active())
         return;
     const std::string name = pg::qualified_name(matview);

@@ -17,9 +17,6 @@ class increment {
     const std::string &refusal() const { return refusal_; }
     // Reads the log. Returns what stands against an incremental refresh this time.
     std::optional<std::string> prepare(pg::frozen &now, const std::string &fingerprint, Oid file);
-    // The current transaction has itself changed a base relation. Its log rows are then in the matview,
-    // but no snapshot can tell them from those it writes later.
-    bool own_changes() const;
     int64_t changes() const { return changes_; }
     const std::vector<unsigned> &bases() const { return bases_; }
     // Rows written; nothing (and why) when a full refresh has to do it, with everything undone.
@@ -69,6 +66,11 @@ std::vector<std::string> key_columns(Oid matview);
 // Why changes of a relation cannot be captured for a matview of this owner.
 std::optional<std::string> unfit(Oid base, Oid owner);
 
+// Every trigger and the log of a base are in place and at work.
+bool is_captured(Oid base);
+bool capture_complete(Oid matview);
+// SQL condition on the rows of a log: those that the last refresh has not seen.
+std::string unseen(const stored_state &s);
 // Triggers and logs for a matview that is managed in this mode; what happened goes to `out`.
 void arrange_capture(Oid matview, const std::string &mode, std::vector<manage_row> &out);
 void forget_capture(Oid matview);

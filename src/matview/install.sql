@@ -30,6 +30,8 @@ CREATE TABLE dbopt._matview_state (
     needs_full text,
     incremental_off text,
     epoch bigint,
+    own_xid xid8,
+    own_command bigint,
     full_ms float8,
     concurrent_ms float8,
     fixed_ms float8,
@@ -240,8 +242,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WITH s AS MATERIALIZED (SELECT DISTINCT relation, kind FROM dbopt._matview_sources($1)),
     parts(line) AS (
         -- The row version of a table changes with ATTACH and every other ALTER, not with VACUUM.
-        SELECT format('%s %s %s %s %s', c.oid, c.relkind, CASE WHEN c.relkind <> 'm' THEN
-                      pg_relation_filenode(c.oid) END, c.relrowsecurity,
+        -- A matview gets a new file by every full refresh.
+        SELECT format('%s %s %s %s %s', c.oid, c.relkind, pg_relation_filenode(c.oid), c.relrowsecurity,
                       CASE WHEN c.relkind <> 'm' THEN c.xmin END)
         FROM s JOIN pg_class c ON c.oid = s.relation
       UNION ALL

@@ -100,8 +100,22 @@ int64_t verify(Oid matview) {
                             .value_or("");
     while (!query.empty() && (query.back() == ';' || query.back() == ' '))
         query.pop_back();
-    return pg::scalar<int64_t>("WITH q AS MATERIALIZED (" + query + "), m AS MATERIALIZED (SELECT * FROM " +
-                               name + ") SELECT count(*) FROM ((TABLE q EXCEPT ALL TABLE m) UNION ALL "
+    // Sums of floats depend on the order of the rows in their last digits.
+    const std::string list =
+        pg::scalar<std::string>(
+            "SELECT string_agg(CASE WHEN atttypid IN ('float4'::regtype, 'float8'::regtype) THEN format('to_char(%1$I, "
+            "%2$L) AS %1$I', attname, CASE atttypid WHEN 'float8'::regtype THEN 'FM9.99999999999EEEE' ELSE "
+            "'FM9.9999EEEE' END) ELSE quote_ident(attname) END, ', ' ORDER BY attnum) FROM pg_catalog.pg_attribute "
+            "WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped", {matview})
+            .value_or("1");
+    const std::string names =
+        pg::scalar<std::string>("SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM "
+                                "pg_catalog.pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped",
+                                {matview})
+            .value_or("c");
+    return pg::scalar<int64_t>("WITH q AS MATERIALIZED (SELECT " + list + " FROM (" + query + ") x(" + names +
+                               ")), m AS MATERIALIZED (SELECT " + list + " FROM " + name +
+                               ") SELECT count(*) FROM ((TABLE q EXCEPT ALL TABLE m) UNION ALL "
                                "(TABLE m EXCEPT ALL TABLE q)) d")
         .value_or(0);
 }

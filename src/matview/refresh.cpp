@@ -171,8 +171,8 @@ bool work(run &r) {
     r.captured = step.bases();
     if (!step.captured())
         r.after.pages = describe_pages(r);
-    if (step.captured() && step.own_changes())
-        r.after.needs_full = "the last refresh ran in a transaction that had changed a base relation";
+    r.after.own_xid = now.own_transaction();
+    r.after.own_command = now.command();
     std::string reason = "as asked";
     if (r.may_skip) {
         const std::optional<std::string> obstacle =
@@ -235,7 +235,9 @@ outcome refresh(Oid matview, const std::string &mode) {
     if (mode == "auto" && r.managed)
         r.wanted = r.managed->mode;
     // A restored database knows what is managed, but has neither logs nor states.
-    if (r.managed && !load_state(matview).exists) {
+    // Partitions come and go; triggers are dropped and disabled.
+    if (r.managed && r.managed->mode != "full" && r.managed->mode != "concurrent" &&
+        (!load_state(matview).exists || !capture_complete(matview))) {
         std::vector<manage_row> ignored;
         arrange_capture(matview, r.managed->mode, ignored);
     }

@@ -57,7 +57,7 @@ stored_state load_state(Oid matview) {
     const pg::result found = pg::query(
         "SELECT last_refresh, snapshot, snapshot_lsn::text, pages, fingerprint, needs_full, "
         "incremental_off, snapshot_quiet, coalesce(matview_file, 0::oid), epoch, full_ms, "
-        "concurrent_ms, fixed_ms, change_us, last_check FROM dbopt._matview_state WHERE matview = $1",
+        "concurrent_ms, fixed_ms, change_us, last_check, own_xid::text, own_command FROM dbopt._matview_state WHERE matview = $1",
         {matview});
     if (found.empty())
         return s;
@@ -78,6 +78,8 @@ stored_state load_state(Oid matview) {
     s.fixed_ms = r.optional<double>(12);
     s.change_us = r.optional<double>(13);
     s.last_check = r.optional<pg::timestamptz>(14);
+    s.own_xid = r.optional<std::string>(15);
+    s.own_command = r.get_or<int64_t>(16, 0);
     return s;
 }
 
@@ -86,16 +88,18 @@ void store_state(const outcome &o, const refreshed &r) {
     pg::execute(
         "INSERT INTO dbopt._matview_state AS s (matview, last_refresh, last_attempt, last_mode, "
         "last_status, last_reason, last_duration_ms, snapshot, snapshot_lsn, snapshot_quiet, pages, "
-        "fingerprint, matview_file, needs_full, epoch) "
-        "VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8::pg_lsn, $9, $10, $11, $12, $13, $14::bigint) "
+        "fingerprint, matview_file, needs_full, epoch, own_xid, own_command) "
+        "VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8::pg_lsn, $9, $10, $11, $12, NULL, $13::bigint, $14::xid8, "
+        "$15::bigint) "
         "ON CONFLICT (matview) DO UPDATE SET (last_refresh, last_attempt, last_mode, last_status, "
         "last_reason, last_duration_ms, snapshot, snapshot_lsn, snapshot_quiet, pages, fingerprint, "
-        "matview_file, needs_full, epoch, failures) = (excluded.last_refresh, excluded.last_attempt, "
+        "matview_file, needs_full, epoch, own_xid, own_command, failures) = (excluded.last_refresh, excluded.last_attempt, "
         "excluded.last_mode, excluded.last_status, excluded.last_reason, excluded.last_duration_ms, "
         "excluded.snapshot, excluded.snapshot_lsn, excluded.snapshot_quiet, excluded.pages, "
-        "excluded.fingerprint, excluded.matview_file, excluded.needs_full, excluded.epoch, 0)",
+        "excluded.fingerprint, excluded.matview_file, excluded.needs_full, excluded.epoch, excluded.own_xid, "
+        "excluded.own_command, 0)",
         {o.matview, r.as_of, o.mode, o.status, o.reason, o.duration_ms, r.snapshot, r.lsn, r.quiet,
-         r.pages, r.fingerprint, r.file, r.needs_full, r.epoch});
+         r.pages, r.fingerprint, r.file, r.epoch, r.own_xid, r.own_command});
     // Costs: the newest measurement counts for a third, so that a view that grew is noticed soon.
     if (o.mode == "full" || o.mode == "concurrent")
         pg::execute("UPDATE dbopt._matview_state SET " + o.mode + "_ms = coalesce(" + o.mode +

@@ -31,6 +31,9 @@ struct stored_state {
     bool quiet = false;
     Oid file = InvalidOid;
     std::optional<int64_t> epoch;
+    // Changes of the refresh's own transaction up to this command are in the matview.
+    std::optional<std::string> own_xid;
+    int64_t own_command = 0;
     std::optional<double> full_ms, concurrent_ms, fixed_ms, change_us;
     std::optional<pg::timestamptz> last_check;
 };
@@ -43,7 +46,8 @@ struct refreshed {
     bool quiet = false;
     Oid file = InvalidOid;
     std::optional<int64_t> epoch;      // nothing: no counting state
-    std::optional<std::string> needs_full;
+    std::optional<std::string> own_xid;
+    int64_t own_command = 0;
 };
 void store_state(const outcome &o, const refreshed &r);
 void store_failure(const outcome &o);

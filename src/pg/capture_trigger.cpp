@@ -3,10 +3,13 @@
 
 extern "C" {
 #include "access/transam.h"
+#include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
+#include "parser/parse_func.h"
 #include "utils/datum.h"
 #include "utils/tuplestore.h"
 #include "utils/xid8.h"
@@ -14,11 +17,7 @@ extern "C" {
 
 namespace dbopt::pg {
 
-namespace {
-
-constexpr int log_lead = 2; // xid, w
-constexpr const char *events[] = {"ins", "upd", "del", "trunc"};
-
+// A log that is being written.
 struct capture {
     Relation log;
     TupleTableSlot *out;
@@ -26,6 +25,12 @@ struct capture {
     AttrNumber *from; // column of the written relation for each column of the log
     CommandId command;
 };
+
+namespace {
+
+constexpr int log_lead = 3; // xid, cid, w
+constexpr const char *events[] = {"ins", "upd", "del", "trunc"};
+
 
 // The log's columns are called c<attribute of the root>; a partition may number its own otherwise.
 // False when a column has another type than the log's: its matview is gone, its log not yet, and the
@@ -55,8 +60,10 @@ void write(capture &c, TupleTableSlot *row, int64 weight) {
     ExecClearTuple(c.out);
     c.out->tts_values[0] = FullTransactionIdGetDatum(GetTopFullTransactionId());
     c.out->tts_isnull[0] = false;
-    c.out->tts_values[1] = Int64GetDatum(weight);
+    c.out->tts_values[1] = Int64GetDatum((int64)c.command);
     c.out->tts_isnull[1] = false;
+    c.out->tts_values[2] = Int64GetDatum(weight);
+    c.out->tts_isnull[2] = false;
     for (int i = log_lead; i < c.out->tts_tupleDescriptor->natts; ++i) {
         c.out->tts_isnull[i] = true;
         c.out->tts_values[i] = 0;
@@ -104,27 +111,46 @@ void write_rows(capture &c, Relation written, Tuplestorestate *old_rows, Tuplest
     ExecDropSingleTupleTableSlot(after);
 }
 
-void run_capture(TriggerData *t) {
-    const Oid base = static_cast<Oid>(strtoul(t->tg_trigger->tgargs[0], nullptr, 10));
+Oid log_of(Oid base) {
     char name[NAMEDATALEN];
     snprintf(name, sizeof name, "matview_log_%u", base);
     const Oid schema = get_namespace_oid("dbopt", true);
-    const Oid log = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
-    if (!OidIsValid(log))
-        return; // a restored or half-removed capture: the next refresh is a full one and says so
-    capture c{};
+    return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+bool belongs_to(Relation written, Oid base) {
+    return RelationGetRelid(written) == base ||
+           (written->rd_rel->relispartition &&
+            list_member_oid(get_partition_ancestors(RelationGetRelid(written)), base));
+}
+
+void open_capture(capture &c, Oid log) {
     c.log = table_open(log, RowExclusiveLock);
     c.out = table_slot_create(c.log, nullptr);
     c.command = GetCurrentCommandId(true);
     c.bulk = GetBulkInsertState();
+}
+
+void close_capture(capture &c) {
+    FreeBulkInsertState(c.bulk);
+    ExecDropSingleTupleTableSlot(c.out);
+    table_close(c.log, NoLock);
+}
+
+void run_capture(TriggerData *t) {
+    // A trigger that a dump brought back names a relation of another database.
+    const Oid base = static_cast<Oid>(strtoul(t->tg_trigger->tgargs[0], nullptr, 10));
+    const Oid log = belongs_to(t->tg_relation, base) ? log_of(base) : InvalidOid;
+    if (!OidIsValid(log))
+        return; // a restored or half-removed capture: the next refresh is a full one and says so
+    capture c{};
+    open_capture(c, log);
     // The mark of a TRUNCATE says for other reasons, too: what happened is not in the log.
     if (!map_columns(c, t->tg_relation, base) || TRIGGER_FIRED_BY_TRUNCATE(t->tg_event))
         write(c, nullptr, 0);
     else
         write_rows(c, t->tg_relation, t->tg_oldtable, t->tg_newtable);
-    FreeBulkInsertState(c.bulk);
-    ExecDropSingleTupleTableSlot(c.out);
-    table_close(c.log, NoLock);
+    close_capture(c);
 }
 
 std::string trigger_name(const char *event) { return std::string("dbopt_capture_") + event; }
@@ -135,11 +161,82 @@ Oid trigger_of(Oid relation, const std::string &name) {
 
 } // namespace
 
+capture *begin_capture(Relation written) {
+    const Oid log = log_of(RelationGetRelid(written));
+    if (!OidIsValid(log))
+        return nullptr;
+    capture *c = static_cast<capture *>(palloc0(sizeof(capture)));
+    open_capture(*c, log);
+    if (map_columns(*c, written, RelationGetRelid(written)))
+        return c;
+    write(*c, nullptr, 0);
+    close_capture(*c);
+    return nullptr;
+}
+
+void add_capture(capture *c, TupleTableSlot *row, int weight) { write(*c, row, weight); }
+
+void end_capture(capture *c) {
+    if (c != nullptr)
+        close_capture(*c);
+}
+
+void mark_uncaptured(Oid base) {
+    call([&] {
+        const Oid log = log_of(base);
+        if (!OidIsValid(log))
+            return;
+        capture c{};
+        open_capture(c, log);
+        write(c, nullptr, 0);
+        close_capture(c);
+    });
+}
+
+std::vector<Oid> capture_points(Oid base) {
+    std::vector<Oid> out{base};
+    List *all = call([&]() -> List * {
+        return get_rel_relkind(base) == RELKIND_PARTITIONED_TABLE ? find_all_inheritors(base, NoLock, nullptr) : NIL;
+    });
+    for (int i = 0; i < list_length(all); ++i)
+        if (list_nth_oid(all, i) != base)
+            out.push_back(list_nth_oid(all, i));
+    return out;
+}
+
 std::string capture_log_name(Oid base) { return "matview_log_" + std::to_string(base); }
 
-bool has_capture(Oid relation) {
-    return std::all_of(std::begin(events), std::end(events), [&](const char *e) {
-        return OidIsValid(trigger_of(relation, trigger_name(e)));
+static bool is_capture(const Trigger &t, const char *event, Oid function, Oid base) {
+    constexpr int16 kinds[] = {TRIGGER_TYPE_INSERT, TRIGGER_TYPE_UPDATE, TRIGGER_TYPE_DELETE, TRIGGER_TYPE_TRUNCATE};
+    int16 kind = 0;
+    for (int i = 0; i < 4; ++i)
+        if (event == events[i])
+            kind = kinds[i];
+    return t.tgfoid == function && t.tgenabled == TRIGGER_FIRES_ALWAYS && TRIGGER_FOR_AFTER(t.tgtype) &&
+           !TRIGGER_FOR_ROW(t.tgtype) && (t.tgtype & kind) != 0 && t.tgnattr == 0 && t.tgqual == nullptr &&
+           t.tgnargs == 1 && static_cast<Oid>(strtoul(t.tgargs[0], nullptr, 10)) == base;
+}
+
+bool has_capture(Oid relation, Oid base) {
+    return call([&] {
+        if (!OidIsValid(log_of(base)))
+            return false;
+        if (get_rel_relkind(relation) == RELKIND_MATVIEW)
+            return true;
+        Relation r = try_relation_open(relation, AccessShareLock);
+        if (r == nullptr)
+            return false;
+        const Oid function = LookupFuncName(list_make2(makeString(pstrdup("dbopt")), makeString(pstrdup("_capture"))),
+                                            0, nullptr, true);
+        int found = 0;
+        for (const char *e : events)
+            for (int i = 0; r->trigdesc != nullptr && i < r->trigdesc->numtriggers; ++i)
+                if (is_capture(r->trigdesc->triggers[i], e, function, base)) {
+                    ++found;
+                    break;
+                }
+        relation_close(r, NoLock);
+        return found == 4;
     });
 }
 

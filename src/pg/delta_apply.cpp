@@ -3,6 +3,7 @@
 // SQL refuses to change a materialized view; the access method does not. What it takes: ROW EXCLUSIVE,
 // every index kept right, WAL as always. Order: deletes, updates, inserts, so that a unique key may
 // move from one row to another within one refresh.
+#include "pg/capture_trigger.hpp"
 #include "pg/compat.hpp"
 #include "pg/frozen.hpp"
 
@@ -25,6 +26,7 @@ struct writer {
     CommandId command;
     Snapshot snapshot;
     Bitmapset *unique_columns; // attribute numbers of unique indexes; 0 stands for an expression
+    capture *log; // of the target, when other matviews read it
     change_counts counts;
 };
 
@@ -33,6 +35,11 @@ void open_writer(writer &w, Oid target, TupleDesc desc) {
     if (desc->natts != RelationGetDescr(w.relation)->natts + lead)
         elog(ERROR, "%d columns for relation \"%s\" which has %d", desc->natts - lead,
              RelationGetRelationName(w.relation), RelationGetDescr(w.relation)->natts);
+    for (int i = 0; i < RelationGetDescr(w.relation)->natts; ++i)
+        if (TupleDescAttr(desc, i + lead)->atttypid != TupleDescAttr(RelationGetDescr(w.relation), i)->atttypid)
+            elog(ERROR, "column %d of relation \"%s\" is of another type than its query's", i + 1,
+                 RelationGetRelationName(w.relation));
+    w.log = w.relation->rd_rel->relkind == RELKIND_MATVIEW ? begin_capture(w.relation) : nullptr;
     w.estate = CreateExecutorState();
     w.result = makeNode(ResultRelInfo);
     InitResultRelInfo(w.result, w.relation, 0, nullptr, 0);
@@ -54,6 +61,7 @@ void open_writer(writer &w, Oid target, TupleDesc desc) {
 }
 
 void close_writer(writer &w) {
+    end_capture(w.log);
     ExecDropSingleTupleTableSlot(w.source);
     ExecDropSingleTupleTableSlot(w.fresh);
     ExecDropSingleTupleTableSlot(w.old);
@@ -107,6 +115,10 @@ void conflict(writer &w) {
 }
 
 void remove(writer &w, ItemPointer tid) {
+    if (w.log != nullptr) {
+        fetch_old(w, tid);
+        add_capture(w.log, w.old, -1);
+    }
     TM_FailureData failure;
     if (table_tuple_delete(w.relation, tid, w.command, w.snapshot, InvalidSnapshot, true, &failure,
                            false) != TM_Ok)
@@ -114,6 +126,8 @@ void remove(writer &w, ItemPointer tid) {
 }
 
 void insert(writer &w) {
+    if (w.log != nullptr)
+        add_capture(w.log, w.fresh, 1);
     table_tuple_insert(w.relation, w.fresh, w.command, 0, nullptr);
     if (w.result->ri_NumIndices > 0)
         compat::insert_index_entries(w.result, w.fresh, w.estate, false, false);
@@ -121,6 +135,10 @@ void insert(writer &w) {
 
 void update(writer &w, ItemPointer tid) {
     bool indexes = false, summarizing = false;
+    if (w.log != nullptr) {
+        add_capture(w.log, w.old, -1);
+        add_capture(w.log, w.fresh, 1);
+    }
     if (compat::update_tuple(w.relation, tid, w.fresh, w.command, w.snapshot, &indexes,
                              &summarizing) != TM_Ok)
         conflict(w);

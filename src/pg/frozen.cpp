@@ -74,6 +74,7 @@ frozen::frozen() {
     call([&] {
         home_ = AllocSetContextCreate(CurrentMemoryContext, "dbopt frozen", ALLOCSET_DEFAULT_SIZES);
         snapshot_ = RegisterSnapshot(GetTransactionSnapshot());
+        command_ = snapshot_->curcid;
     });
 }
 
@@ -95,6 +96,11 @@ bool frozen::quiet() const {
         if (snapshot_->xip[i] != own)
             return false;
     return true;
+}
+
+std::optional<std::string> frozen::own_transaction() const {
+    const FullTransactionId own = GetTopFullTransactionIdIfAny();
+    return FullTransactionIdIsValid(own) ? std::optional(std::to_string(U64FromFullTransactionId(own))) : std::nullopt;
 }
 
 std::string frozen::text() const {

@@ -38,6 +38,9 @@ class frozen {
     // As pg_snapshot prints it, but with the own transaction counted as running: whatever it writes
     // later is not covered by this snapshot.
     std::string text() const;
+    // The transaction's own id, if it has one, and the command up to which it sees its own changes.
+    std::optional<std::string> own_transaction() const;
+    int64_t command() const { return command_; }
     // True when no transaction that may write was running, so that a later look needs no list.
     bool quiet() const;
 
@@ -66,6 +69,7 @@ class frozen {
     void run_select(const std::string &sql, DestReceiver *receiver);
     MemoryContext home_;
     Snapshot snapshot_;
+    int64_t command_ = 0;
     std::map<std::string, named_store> stores_;
 };
 

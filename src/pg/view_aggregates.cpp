@@ -40,7 +40,54 @@ int fixed_scale(Node *n) {
     return -1;
 }
 
+bool is_float(Oid type) { return type == FLOAT4OID || type == FLOAT8OID; }
+
+bool one_of(std::initializer_list<std::string_view> names, std::string_view name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool collects(const std::string &name) {
+    return one_of({"array_agg", "string_agg", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "xmlagg",
+                   "json_agg_strict", "jsonb_agg_strict"}, name);
+}
+
+bool adds_floats(const std::string &name, const std::vector<Oid> &types) {
+    return std::any_of(types.begin(), types.end(), is_float) && !one_of({"min", "max", "count"}, name);
+}
+
 } // namespace
+
+bool order_shows_in(Aggref *a) {
+    const std::string name = call([&] { return get_func_name(a->aggfnoid); });
+    std::vector<Oid> types;
+    bool ordered = a->aggkind != AGGKIND_NORMAL || a->aggorder != NIL;
+    for (int i = 0; i < list_length(a->args); ++i) {
+        TargetEntry *t = (TargetEntry *)list_nth(a->args, i);
+        types.push_back(exprType((Node *)t->expr));
+        // Equal in the order is equal in the result only if every argument is in the order.
+        if (a->aggkind == AGGKIND_NORMAL && !t->resjunk && t->ressortgroupref == 0 && !IsA(t->expr, Const))
+            ordered = false;
+    }
+    return a->aggkind == AGGKIND_NORMAL && !(ordered || a->aggdistinct != NIL) &&
+           (collects(name) || adds_floats(name, types));
+}
+
+bool order_shows_in(WindowFunc *w, Query *q) {
+    const std::string name = call([&] { return get_func_name(w->winfnoid); });
+    if (one_of({"rank", "dense_rank", "percent_rank", "cume_dist"}, name))
+        return false;
+    std::vector<Oid> types;
+    for (int i = 0; i < list_length(w->args); ++i)
+        types.push_back(exprType((Node *)list_nth(w->args, i)));
+    if (!w->winagg || collects(name) || adds_floats(name, types))
+        return true;
+    for (int i = 0; i < list_length(q->windowClause); ++i) {
+        auto *c = (WindowClause *)list_nth(q->windowClause, i);
+        if (c->winref == w->winref && (c->frameOptions & FRAMEOPTION_ROWS) && c->orderClause != NIL)
+            return true;
+    }
+    return false;
+}
 
 int reader::add_argument(const std::string &text, Node *expr, Oid type) {
     for (size_t i = 0; i < form.arguments.size(); ++i)
@@ -66,8 +113,13 @@ void reader::read_aggregate(Aggref *a, int number) {
     Node *arg = a->args == NIL ? nullptr : flatten(q, (Node *)((TargetEntry *)linitial(a->args))->expr);
     const Oid type = arg == nullptr ? InvalidOid : exprType(arg);
     const bool whole = type == INT2OID || type == INT4OID || type == INT8OID;
-    if (!builtin || a->aggkind != AGGKIND_NORMAL || a->aggorder != NIL || list_length(a->args) > 1)
-        refuse("the aggregate " + name + "() cannot be kept exact from changes alone");
+    if (!builtin)
+        refuse("the aggregate " + name + "() is not known to depend on its rows alone");
+    if (a->aggkind != AGGKIND_NORMAL || a->aggorder != NIL || list_length(a->args) > 1) {
+        form.what = core::view_form::kind::recomputed;
+        all->order_shows = all->order_shows || order_shows_in(a);
+        return;
+    }
     std::string x = arg == nullptr ? "1" : sql(arg);
     if (a->aggfilter != nullptr)
         x = "CASE WHEN " + sql(flatten(q, (Node *)a->aggfilter)) + " THEN " + x + " END";
@@ -112,18 +164,8 @@ void reader::read_aggregate(Aggref *a, int number) {
         out = name + ":" + std::to_string(argument); // resolved where the multiset is known
         return;
     }
-    const auto listed = [&](const auto &those) {
-        return std::find(std::begin(those), std::end(those), name) != std::end(those);
-    };
-    static constexpr std::string_view exact[] = {"stddev",   "stddev_samp", "stddev_pop", "variance",
-                                                "var_samp", "var_pop",     "min",        "max"};
-    static constexpr std::string_view bits[] = {"bit_and", "bit_or", "bit_xor"};
-    if ((listed(exact) && (whole || type == NUMERICOID)) || listed(bits)) {
-        form.what = core::view_form::kind::recomputed;
-        return;
-    }
-    refuse("the aggregate " + name + "(" + (arg == nullptr ? "*" : sql_type(type, -1, InvalidOid)) +
-           ") depends on the order of the rows or is not known to be exact");
+    form.what = core::view_form::kind::recomputed;
+    all->order_shows = all->order_shows || order_shows_in(a);
 }
 
 } // namespace dbopt::pg::views

@@ -3,7 +3,10 @@
 #pragma once
 #include "pg/compat.hpp"
 #include "pg/view_query.hpp"
+#include <algorithm>
 #include <map>
+#include <tuple>
+#include <utility>
 
 extern "C" {
 #include "access/transam.h"
@@ -55,30 +58,75 @@ struct column_use {
     }
 };
 
+// What all blocks of one view share.
+struct whole_view {
+    int blocks = 0;
+    bool order_shows = false;
+    std::vector<Oid> expanding; // views, from the outside in
+};
+
+// Reads one query block. A block below another (subquery, WITH, view, arm of a UNION) becomes one
+// relation of the outer block, whose columns bear the outer block's names for them.
 struct reader {
+    whole_view *all = nullptr;
+    reader *outer = nullptr;                 // where its WITH names are looked up
+    int block = 0;
     Query *q = nullptr;
     core::view_form form;
     std::vector<std::string> names;          // columns of the synthetic relation, in order
     std::map<column_use, int> place;         // column of a relation → position there
     std::vector<Node *> key_nodes, aggregates;
-    std::map<int, Oid> bases;
+    std::map<int, Oid> bases;                // relations of this block; 0: not a table
     bool final_pass = false;                 // keys and aggregates become columns as well
+    int virtuals = 1000;                     // relations made up for EXISTS and IN
 
+    reader(whole_view *whole, reader *out) : all(whole), outer(out), block(whole->blocks++) {}
+    using node = std::unique_ptr<core::join_node>;
     void read(Oid matview);
-    std::unique_ptr<core::join_node> tree(Node *n);
-    std::unique_ptr<core::join_node> leaf(int relation);
+    void check_block() const;
+    void prepare();
+    node tree(Node *n);
+    node leaf(int relation);
+    node table(RangeTblEntry *rte, int relation);
     void add_conditions(core::join_node &n, Node *quals);
+    bool add_equality(core::join_node &n, Node *conjunct, const std::vector<int> &left,
+                      const std::vector<int> &right, std::string *why);
+    node full_join(node first, node second, Node *quals);
     void push(core::join_node &n, Node *conjunct, std::vector<std::string> *rest);
     std::vector<int> relations_of(Node *n);
     std::string sql(Node *n);
+    std::string alias_of(const column_use &c) const;
     void collect(Node *n);
+    int add_column(const column_use &c);
     void check_type(Oid type, Oid collation, const std::string &what);
+    void check_inputs(const core::join_node &n);
     int key_of(Node *n) const;
     int add_argument(const std::string &text, Node *expr, Oid type);
     int add_slot(core::slot::kind what, int argument);
     void read_aggregate(Aggref *a, int number);
-    void read_output();
+    void read_output(Oid matview);
+    void read_bag(Oid matview);
     std::string slot_name(int s) const { return "s" + std::to_string(s + 1); }
+
+    // view_blocks.cpp: a query as one relation. Column i of its output (from 1) is called `wanted`[i].
+    using renaming = std::vector<std::pair<int, std::string>>;
+    node as_relation(Query *sub, reader *scope, const renaming &wanted, const std::string &empty);
+    node whole_block(const renaming &wanted, const std::string &empty);
+    node set_operation(Node *n);
+    node grouped_block();
+    std::string block_text();
+    std::vector<Node *> block_keys();
+    void check_functions(Node *n);
+    // view_sublinks.cpp: EXISTS and IN in WHERE.
+    void add_sublink(node &tree, Node *conjunct);
 };
+
+std::vector<Node *> conjuncts(Node *quals);
+bool has_sublink(Node *n);
+bool within(const std::vector<int> &some, const std::vector<int> &all);
+Node *rename_columns(Node *n, void *context);
+// Whether the order of the input rows shows in the result of a built-in aggregate or window function.
+bool order_shows_in(Aggref *a);
+bool order_shows_in(WindowFunc *w, Query *q);
 
 } // namespace dbopt::pg::views

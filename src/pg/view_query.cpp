@@ -47,23 +47,45 @@ std::string sql_type(Oid type, int32 typmod, Oid collation) {
     return out;
 }
 
+struct collection {
+    reader *r;
+    Index depth;
+};
 bool collect_vars(Node *n, void *context) {
-    auto *r = static_cast<reader *>(context);
-    if (n == nullptr)
+    auto *c = static_cast<collection *>(context);
+    if (n == nullptr || IsA(n, RangeTblEntry)) // what is in it comes by itself
         return false;
     if (IsA(n, Var)) {
         const Var *v = (Var *)n;
-        r->place.emplace(column_use{(int)v->varno, v->varattno}, 0);
+        if (v->varlevelsup == c->depth)
+            c->r->place.emplace(column_use{(int)v->varno, v->varattno}, 0);
         return false;
     }
-    return walk(n, collect_vars, r);
+    if (IsA(n, Query)) {
+        ++c->depth;
+        walk_query((Query *)n, collect_vars, c);
+        --c->depth;
+        return false;
+    }
+    return walk(n, collect_vars, c);
 }
 void reader::collect(Node *n) {
-    call([&] { collect_vars(n, this); });
+    call([&] {
+        collection c{this, 0};
+        collect_vars(n, &c);
+    });
 }
 
-std::string alias_of(const column_use &c) {
-    return "v" + std::to_string(c.relation) + "_" + std::to_string(c.attribute);
+int reader::add_column(const column_use &c) {
+    auto [at, fresh] = place.emplace(c, static_cast<int>(names.size()));
+    if (fresh)
+        names.push_back(alias_of(c));
+    return at->second;
+}
+
+std::string reader::alias_of(const column_use &c) const {
+    return (block == 0 ? "v" : "b" + std::to_string(block) + "v") + std::to_string(c.relation) + "_" +
+           std::to_string(c.attribute);
 }
 
 // Columns become columns of one synthetic relation; in the final pass keys and aggregates too.
@@ -137,186 +159,6 @@ void reader::check_type(Oid type, Oid collation, const std::string &what) {
         refuse(what + " has a nondeterministic collation");
 }
 
-// Not pull_varnos(): from 16 on that adds the outer joins a column may be nulled by.
-bool collect_relations(Node *n, void *context) {
-    if (n == nullptr)
-        return false;
-    if (!IsA(n, Var))
-        return walk(n, collect_relations, context);
-    auto *set = static_cast<Bitmapset **>(context);
-    *set = bms_add_member(*set, (int)((Var *)n)->varno);
-    return false;
-}
-
-std::vector<int> reader::relations_of(Node *n) {
-    Bitmapset *set = nullptr;
-    call([&] { collect_relations(n, &set); });
-    std::vector<int> out;
-    for (int m = -1; (m = bms_next_member(set, m)) >= 0;)
-        out.push_back(m);
-    return out;
-}
-
-std::unique_ptr<core::join_node> reader::leaf(int relation) {
-    RangeTblEntry *rte = rt_fetch(relation, q->rtable);
-    const std::string name = rte->eref->aliasname;
-    if (rte->rtekind != RTE_RELATION)
-        refuse(rte->rtekind == RTE_SUBQUERY ? "it has a subquery in FROM (" + name + ")"
-               : rte->rtekind == RTE_CTE    ? "it uses WITH (" + name + ")"
-                                            : "it reads something that is not a table (" + name + ")");
-    const std::string table = qualified_name(rte->relid);
-    if (rte->relkind != RELKIND_RELATION)
-        refuse("it reads " + table + ", a " +
-               (rte->relkind == RELKIND_VIEW                ? "view"
-                : rte->relkind == RELKIND_MATVIEW           ? "materialized view"
-                : rte->relkind == RELKIND_PARTITIONED_TABLE ? "partitioned table"
-                                                            : "foreign table"));
-    if (rte->tablesample != nullptr)
-        refuse("it uses TABLESAMPLE");
-    if (call([&] { return has_subclass(rte->relid) || has_superclass(rte->relid); }))
-        refuse(table + " has inheritance children or is a partition");
-    if (call([&] { return rte->relid < FirstNormalObjectId; }))
-        refuse("it reads the system catalog " + table);
-    auto n = std::make_unique<core::join_node>();
-    n->relations = {relation};
-    n->base = rte->relid;
-    n->table = "ONLY " + table;
-    bases[relation] = rte->relid;
-    for (const auto &p : place) {
-        if (p.first.relation != relation)
-            continue;
-        const int a = p.first.attribute;
-        if (a <= 0)
-            refuse(a == 0 ? "it uses whole rows of " + table : "it uses system columns of " + table);
-        Oid type, collation;
-        int32 typmod;
-        call([&] { get_atttypetypmodcoll(rte->relid, (AttrNumber)a, &type, &typmod, &collation); });
-        const char *column = call([&] { return get_attname(rte->relid, (AttrNumber)a, false); });
-        n->columns.push_back(
-            {quote_identifier(column), {alias_of(p.first), sql_type(type, typmod, collation)}});
-        n->attributes.push_back(a);
-    }
-    if (n->columns.empty()) {
-        n->columns.push_back({"true", {"v" + std::to_string(relation) + "_0", "boolean"}});
-        n->attributes.push_back(0);
-    }
-    return n;
-}
-
-bool within(const std::vector<int> &some, const std::vector<int> &all) {
-    return std::all_of(some.begin(), some.end(), [&](int s) {
-        return std::find(all.begin(), all.end(), s) != all.end();
-    });
-}
-
-// A WHERE or inner ON conjunct goes as deep as outer joins allow.
-void reader::push(core::join_node &n, Node *conjunct, std::vector<std::string> *rest) {
-    const std::vector<int> needs = relations_of(conjunct);
-    using kind = core::join_node::kind;
-    if (n.what != kind::leaf && within(needs, n.first->relations) && !needs.empty())
-        return push(*n.first, conjunct, rest);
-    if (n.what == kind::inner && within(needs, n.second->relations) && !needs.empty())
-        return push(*n.second, conjunct, rest);
-    if (n.what == kind::left) {
-        // Above an outer join it stays a filter; below another join that filter is that join's own.
-        rest->push_back(sql(conjunct));
-        return;
-    }
-    n.conditions.push_back(sql(conjunct));
-}
-
-std::vector<Node *> conjuncts(Node *quals) {
-    std::vector<Node *> out;
-    if (quals == nullptr)
-        return out;
-    List *l = call([&] { return make_ands_implicit((Expr *)quals); });
-    // make_ands_implicit looks one level deep only.
-    for (int i = 0; i < list_length(l); ++i) {
-        Node *n = (Node *)list_nth(l, i);
-        if (is_andclause(n)) {
-            for (Node *inner : conjuncts(n))
-                out.push_back(inner);
-        } else {
-            out.push_back(n);
-        }
-    }
-    return out;
-}
-
-void reader::add_conditions(core::join_node &n, Node *quals) {
-    for (Node *c : conjuncts(quals)) {
-        n.conditions.push_back(sql(c));
-        if (n.what == core::join_node::kind::inner)
-            continue;
-        const std::vector<int> needs = relations_of(c);
-        if (within(needs, n.first->relations)) {
-            n.first_only.push_back(sql(c));
-        } else if (within(needs, n.second->relations)) {
-            n.second_only.push_back(sql(c));
-        } else {
-            if (!IsA(c, OpExpr) || list_length(((OpExpr *)c)->args) != 2)
-                refuse("an outer join has a condition across both sides that is not an equality");
-            OpExpr *op = (OpExpr *)c;
-            Node *a = (Node *)linitial(op->args), *b = (Node *)lsecond(op->args);
-            const bool plain = call([&] {
-                return op->opno < FirstNormalObjectId && op_mergejoinable(op->opno, exprType(a)) &&
-                       strcmp(get_opname(op->opno), "=") == 0;
-            });
-            if (!plain)
-                refuse("an outer join has a condition across both sides that is not a plain equality");
-            if (within(relations_of(a), n.second->relations) && within(relations_of(b), n.first->relations))
-                std::swap(a, b);
-            if (!within(relations_of(a), n.first->relations) ||
-                !within(relations_of(b), n.second->relations))
-                refuse("an outer join compares expressions that mix both sides");
-            check_type(exprType(b), exprCollation(b), "a join column");
-            check_type(exprType(a), exprCollation(a), "a join column");
-            n.equal.push_back({sql(a), sql(b)});
-        }
-    }
-    if (n.what == core::join_node::kind::left && n.equal.empty())
-        refuse("an outer join has no equality between its sides");
-}
-
-std::unique_ptr<core::join_node> reader::tree(Node *n) {
-    if (IsA(n, RangeTblRef))
-        return leaf(((RangeTblRef *)n)->rtindex);
-    auto out = std::make_unique<core::join_node>();
-    if (IsA(n, JoinExpr)) {
-        JoinExpr *j = (JoinExpr *)n;
-        Node *a = j->larg, *b = j->rarg;
-        if (j->jointype == JOIN_FULL)
-            refuse("it has a FULL JOIN");
-        if (j->jointype == JOIN_RIGHT)
-            std::swap(a, b);
-        out->what = j->jointype == JOIN_INNER ? core::join_node::kind::inner : core::join_node::kind::left;
-        out->first = tree(a);
-        out->second = tree(b);
-        out->relations = out->first->relations;
-        out->relations.insert(out->relations.end(), out->second->relations.begin(),
-                              out->second->relations.end());
-        add_conditions(*out, flatten(q, j->quals));
-        return out;
-    }
-    FromExpr *f = (FromExpr *)n;
-    if (f->fromlist == NIL)
-        refuse("it reads no table");
-    auto all = tree((Node *)linitial(f->fromlist));
-    for (int i = 1; i < list_length(f->fromlist); ++i) {
-        auto join = std::make_unique<core::join_node>();
-        join->what = core::join_node::kind::inner;
-        join->first = std::move(all);
-        join->second = tree((Node *)list_nth(f->fromlist, i));
-        join->relations = join->first->relations;
-        join->relations.insert(join->relations.end(), join->second->relations.begin(),
-                               join->second->relations.end());
-        all = std::move(join);
-    }
-    for (Node *c : conjuncts(flatten(q, f->quals)))
-        push(*all, c, &form.filters);
-    return all;
-}
-
 int reader::key_of(Node *n) const {
     for (size_t k = 0; k < key_nodes.size(); ++k)
         if (equal(n, key_nodes[k]))
@@ -350,20 +192,47 @@ bool find_dependent(Node *n, void *context) {
     return walk(n, find_dependent, r);
 }
 
-void reader::read_output() {
+// The matview's own names: ALTER … RENAME COLUMN and CREATE … (names) leave the query's as they are.
+static std::string shown_name(Oid matview, int column) {
+    return quote_identifier(call([&] { return get_attname(matview, (AttrNumber)column, false); }));
+}
+
+// Any query that changes of its rows can be told of: the matview is a bag of rows.
+void reader::read_bag(Oid matview) {
+    renaming wanted;
     std::vector<Node *> output;
     for (int i = 0; i < list_length(q->targetList); ++i) {
         TargetEntry *t = (TargetEntry *)list_nth(q->targetList, i);
         if (t->resjunk)
             continue;
         output.push_back((Node *)t->expr);
-        form.target.push_back({quote_identifier(t->resname),
+        wanted.push_back({(int)output.size(), "v0_" + std::to_string(output.size())});
+    }
+    form.root = whole_block(wanted, "v0_0");
+    form.what = core::view_form::kind::bag;
+    for (size_t o = 0; o < output.size(); ++o) {
+        const core::typed &shown = form.root->shown[o].second;
+        form.target.push_back({shown_name(matview, (int)o + 1), shown.type});
+        check_type(exprType(output[o]), exprCollation(output[o]), "column " + form.target[o].name);
+        form.keys.push_back({wanted[o].second, {"k" + std::to_string(o + 1), shown.type}});
+        form.key_output.push_back((int)o);
+        form.output.push_back(wanted[o].second);
+    }
+    form.identifying = form.keys.size();
+}
+
+void reader::read_output(Oid matview) {
+    std::vector<Node *> output;
+    for (int i = 0; i < list_length(q->targetList); ++i) {
+        TargetEntry *t = (TargetEntry *)list_nth(q->targetList, i);
+        if (t->resjunk)
+            continue;
+        output.push_back((Node *)t->expr);
+        form.target.push_back({shown_name(matview, (int)output.size()),
                                sql_type(exprType((Node *)t->expr), exprTypmod((Node *)t->expr),
                                         exprCollation((Node *)t->expr))});
     }
     const bool grouped = q->groupClause != NIL || q->hasAggs;
-    if (grouped && q->distinctClause != NIL)
-        refuse("it has DISTINCT over groups");
     List *clause = grouped ? q->groupClause : q->distinctClause;
     const bool bag = !grouped && q->distinctClause == NIL;
     for (int i = 0; i < list_length(clause); ++i) {
@@ -413,40 +282,50 @@ void reader::read_output() {
 
 void reader::read(Oid matview) {
     q = stored_query(matview);
-    if (q->setOperations != nullptr)
-        refuse("it combines queries (UNION, INTERSECT, EXCEPT)");
-    if (q->cteList != NIL)
-        refuse("it uses WITH");
-    if (q->hasSubLinks)
-        refuse("it has a subquery in an expression (EXISTS, IN, scalar)");
-    if (q->hasWindowFuncs)
-        refuse("it has window functions");
+    if (auto f = changing_function(matview))
+        refuse("it calls " + *f + ", whose result changes by itself");
+    check_block();
+    const bool grouped = q->groupClause != NIL || q->hasAggs;
+    if (q->setOperations != nullptr || q->hasWindowFuncs || q->hasDistinctOn ||
+        (grouped && q->distinctClause != NIL))
+        return read_bag(matview);
+    prepare();
+    form.root = tree((Node *)q->jointree);
+    read_output(matview);
+    for (const auto &p : place)
+        if (!bases.contains(p.first.relation))
+            refuse("it uses a merged column of a join that cannot be followed");
+}
+
+// What no block may have, wherever it stands.
+void reader::check_block() const {
+    if (q->hasRecursive)
+        refuse("it uses WITH RECURSIVE");
     if (q->hasTargetSRFs)
         refuse("it has set-returning functions");
     if (q->groupingSets != NIL)
         refuse("it has grouping sets");
     if (q->limitCount != nullptr || q->limitOffset != nullptr)
         refuse("it has LIMIT or OFFSET");
-    if (q->hasDistinctOn)
-        refuse("it has DISTINCT ON");
-    if (auto f = changing_function(matview))
-        refuse("it calls " + *f + ", whose result changes by itself");
+    if (q->rowMarks != NIL)
+        refuse("it locks rows (FOR UPDATE)");
+}
+
+// Which columns the block needs, and where they stand.
+void reader::prepare() {
     q->targetList = (List *)flatten(q, (Node *)q->targetList);
     q->havingQual = flatten(q, q->havingQual);
+    q->jointree = (FromExpr *)flatten(q, (Node *)q->jointree);
+    if (has_sublink((Node *)q->targetList) || has_sublink(q->havingQual))
+        refuse("it has a subquery among its columns or in HAVING");
     collect((Node *)q->targetList);
     collect(q->havingQual);
-    collect(flatten(q, (Node *)q->jointree));
-    // Vars of join quals name base columns now; those that named joins are gone.
-    int position = 0;
-    for (auto &p : place) {
-        p.second = position++;
-        names.push_back(alias_of(p.first));
-    }
-    form.root = tree((Node *)q->jointree);
-    read_output();
+    collect((Node *)q->jointree);
     for (const auto &p : place)
-        if (!bases.contains(p.first.relation))
-            refuse("it uses a merged column of a join that cannot be followed");
+        names.push_back(alias_of(p.first));
+    int position = 0;
+    for (auto &p : place)
+        p.second = position++;
 }
 
 } // namespace views
@@ -455,8 +334,10 @@ using namespace views;
 
 read_view read_matview(Oid matview) {
     try {
-        reader r;
+        whole_view whole;
+        reader r(&whole, nullptr);
         r.read(matview);
+        r.form.order_shows = whole.order_shows;
         return {std::move(r.form), ""};
     } catch (const refused &e) {
         return {std::nullopt, e.why};

@@ -40,6 +40,7 @@ my @value = (
     sub { maybe(0.2) ? 'NULL' : pick('true', 'false') },
 );
 my %tables = (
+    p => [ [ g => 0 ], [ x => 0 ], [ s => 2 ] ],
     a => [ [ g => 0 ], [ x => 0 ], [ n => 1 ], [ s => 2 ], [ f => 3 ] ],
     b => [ [ a_k => 0 ], [ c_k => 0 ], [ y => 0 ], [ m => 1 ], [ t => 2 ] ],
     c => [ [ name => 2 ], [ z => 0 ] ],
@@ -49,7 +50,14 @@ sub schema {
     sql('CREATE TABLE a (k serial PRIMARY KEY, g int, x int, n numeric(8,2), s text, f boolean)');
     sql('CREATE TABLE b (k serial PRIMARY KEY, a_k int, c_k int, y int, m numeric, t text)');
     sql('CREATE TABLE c (k serial PRIMARY KEY, name text, z int)');
+    # p is partitioned by its key; its partitions number their columns differently.
+    sql('CREATE TABLE p (k serial, g int, x int, s text) PARTITION BY RANGE (k)');
+    sql('CREATE TABLE p_1 (s text, x int, gone int, k int NOT NULL, g int); ALTER TABLE p_1 DROP COLUMN gone');
+    sql('ALTER TABLE p ATTACH PARTITION p_1 FOR VALUES FROM (1) TO (30)');
+    sql('CREATE TABLE p_2 PARTITION OF p FOR VALUES FROM (30) TO (1000000)');
     sql('CREATE INDEX ON b (a_k)') if maybe(0.5);
+    sql("CREATE VIEW va AS SELECT a.k, a.g, a.x, a.n, a.s, a.f, c.name FROM a LEFT JOIN c ON c.k = a.g");
+    sql("CREATE VIEW vb AS SELECT a_k, count(*) AS k, sum(y) AS y, max(m) AS m, min(t) AS t FROM b GROUP BY a_k");
     insert($_, 25) for sort keys %tables;
 }
 sub insert {
@@ -62,6 +70,11 @@ sub change {
     my $t = pick(sort keys %tables);
     my @c = @{ $tables{$t} };
     my $what = rand();
+    if ($t eq 'p' && maybe(0.3)) {
+        return sql("INSERT INTO p_1 (k, g, x) VALUES (1 + (random() * 28)::int, 1, 2)") if maybe(0.3);
+        return sql("UPDATE p SET k = (k + 20) % 60 + 1 WHERE g = " . int(rand(12))) if maybe(0.5);
+        return sql("DELETE FROM p_2 WHERE x = " . int(rand(12)));
+    }
     if ($what < 0.4) { insert($t, 1 + int(rand(4))) }
     elsif ($what < 0.7) {
         my $c = pick(@c);
@@ -70,7 +83,7 @@ sub change {
     elsif ($what < 0.95) { sql("DELETE FROM $t WHERE " . where($t)) }
     elsif ($what < 0.97) { sql("UPDATE $t SET k = k + 1000 WHERE k % 7 = " . int(rand(7)) . ' AND k < 1000') }
     elsif ($what < 0.98) { sql("TRUNCATE $t"); insert($t, 5) }
-    else { sql("INSERT INTO $t SELECT * FROM $t ON CONFLICT (k) DO UPDATE SET k = excluded.k") }
+    elsif ($t ne 'p') { sql("INSERT INTO $t SELECT * FROM $t ON CONFLICT (k) DO UPDATE SET k = excluded.k") }
 }
 sub where {
     my ($t) = @_;
@@ -102,6 +115,25 @@ sub view {
         [ 'a LEFT JOIN a b2 ON b2.x = a.g', [qw(a)] ],
         [ 'a JOIN a a2 ON a2.g = a.x', [qw(a)] ],
     );
+    push @from, (
+        [ 'va a', [qw(a)] ],
+        [ 'a LEFT JOIN vb b ON b.a_k = a.g', [qw(a b)] ],
+        [ 'va a JOIN vb b ON b.a_k = a.x', [qw(a b)] ],
+        [ 'a FULL JOIN b ON b.a_k = a.g', [qw(a b)] ],
+        [ 'a FULL JOIN c ON c.z = a.x AND a.g > 3 LEFT JOIN b ON b.c_k = c.k', [qw(a b c)] ],
+        [ '(SELECT k, g, x + 1 AS x, n, s, f FROM a WHERE x < 9) a JOIN b ON b.a_k = a.g', [qw(a b)] ],
+        [ "a LEFT JOIN (SELECT y AS k, coalesce(t, 'none') AS t, a_k, y, m FROM b WHERE y > 1) b ON b.a_k = a.g", [qw(a b)] ],
+        [ '(SELECT g AS k, g, count(x)::int AS x, sum(n) AS n, min(s) AS s, bool_or(f) AS f FROM a GROUP BY g) a', [qw(a)] ],
+        [ 'a LEFT JOIN (SELECT DISTINCT a_k, y, y AS k, m, t FROM b) b ON b.y = a.x', [qw(a b)] ],
+        [ '(SELECT k, g, x, NULL::numeric AS n, s, x > 3 AS f FROM p) a JOIN b ON b.a_k = a.g', [qw(a b)] ],
+        [ '(SELECT k, g, x, n, s, f FROM a UNION ALL SELECT k, g, x, 1, s, true FROM p) a', [qw(a)] ],
+        [ '(SELECT k, g, x, n, s, f FROM a UNION SELECT k, a_k, y, m, t, false FROM b) a', [qw(a)] ],
+        [ '(SELECT g AS k, g, x, n, s, f FROM a EXCEPT ALL SELECT z, z, k, NULL, name, NULL FROM c) a LEFT JOIN b ON b.y = a.x', [qw(a b)] ],
+        [ 'a LEFT JOIN b ON b.a_k = a.g WHERE EXISTS (SELECT FROM c WHERE c.z = a.x)', [qw(a b)] ],
+        [ "a LEFT JOIN b ON b.a_k = a.g WHERE NOT EXISTS (SELECT FROM p WHERE p.g = a.g AND p.x > a.x)", [qw(a b)] ],
+        [ 'a JOIN b ON b.a_k = a.g WHERE b.y IN (SELECT z FROM c) AND NOT EXISTS (SELECT FROM p WHERE p.x = b.y AND p.s = a.s)', [qw(a b)] ],
+        [ 'a WHERE a.g IN (SELECT a_k FROM b GROUP BY a_k HAVING count(*) > 2)', [qw(a)] ],
+    ) if maybe(0.9);
     my $f = pick(@from);
     my ($from, @in) = ($f->[0], @{ $f->[1] });
     my %in = map { $_ => 1 } @in;
@@ -112,6 +144,12 @@ sub view {
     $from .= ($from =~ /WHERE/ ? ' AND ' : ' WHERE ') . "($cond)" if maybe(0.3);
     my $kind = rand();
     my $n = 0;
+    if (maybe(0.1)) {
+        my ($x, $y) = (pick(@plain), pick(@plain));
+        return "SELECT a.k AS c1, $x AS c2, " . pick("rank() OVER (PARTITION BY $x ORDER BY $y)",
+            "count($y) OVER (PARTITION BY $x)", "sum(a.n) OVER (PARTITION BY $x, a.g)",
+            "max($y) OVER (PARTITION BY $x ORDER BY a.k)") . " AS c3 FROM $from";
+    }
     if ($kind < 0.25) {
         return 'SELECT ' . join(', ', map { "$_ AS c" . ++$n } map { pick(@plain) } 1 .. 1 + int(rand(4))) . " FROM $from";
     }
@@ -138,12 +176,30 @@ sub view {
     return $sql;
 }
 
+# A view as it is, an arm of a set operation, behind WITH, or over groups of the first view.
+sub shaped {
+    my $q = view();
+    my $how = rand();
+    my $first = pick('a.g', 'a.x', 'b.y', 'p.x');
+    my ($t) = $first =~ /^(\w)/;
+    if ($how < 0.1) {
+        my $op = pick('UNION', 'UNION ALL', 'INTERSECT', 'INTERSECT ALL', 'EXCEPT', 'EXCEPT ALL');
+        return "SELECT a.g AS c1, a.s AS c2 FROM a $op SELECT $first, '" . pick('A', 'B') . "' FROM $t";
+    }
+    if ($how < 0.15) { return "SELECT x AS c1, count(*) AS c2 FROM p GROUP BY x UNION ALL SELECT $first, 1 FROM $t" }
+    if ($how < 0.25) { return "WITH w AS ($q) SELECT * FROM w" }
+    if ($how < 0.3) { return "WITH w AS ($q) SELECT c1, count(*) AS c2 FROM w GROUP BY c1" }
+    return $q;
+}
+
 my ($done, $failed, %modes) = (0, 0);
 while ($done < $cases && (!$seconds || time() - $start < $seconds)) {
     schema();
     my %view;
-    for my $v (map { "v$_" } 1 .. 6) {
-        my $q = view();
+    for my $v (map { "v$_" } 1 .. 7) {
+        # The last one reads another matview.
+        my $below = join ' ', grep { $_ ne $v } sort keys %view;
+        my $q = $v ne 'v7' ? shaped() : $below =~ /^(\w+)/ ? "SELECT c1, count(*) AS c2 FROM $1 GROUP BY c1" : next;
         my @e = sql("CREATE MATERIALIZED VIEW $v AS $q");
         next if grep { /ERROR/ } @e;
         $view{$v} = $q;
