@@ -1,6 +1,7 @@
 // Which relations are captured for whom: triggers and logs come and go with the matviews.
 #include "matview/incremental.hpp"
 #include "pg/capture_trigger.hpp"
+#include "pg/catalog_watch.hpp"
 #include "pg/query.hpp"
 #include "pg/security.hpp"
 #include "pg/transaction.hpp"
@@ -213,6 +214,8 @@ pg::read_view read_as_owner(Oid matview) {
 } // namespace
 
 void forget_capture(Oid matview) {
+    if (pg::find_relation(matview))
+        pg::announce_change(matview);
     drop_states(matview);
     release_unused();
 }
@@ -253,6 +256,7 @@ void arrange_capture(Oid matview, const std::string &mode, std::vector<manage_ro
     pg::execute("DELETE FROM dbopt._matview_use WHERE matview = $1", {matview});
     for (const auto &b : bases)
         pg::execute("INSERT INTO dbopt._matview_use VALUES ($1, $2, '{}')", {matview, static_cast<Oid>(b.first)});
+    pg::announce_change(matview);
     out.push_back({"capture", "done", "changes of " + names + " are captured; the next refresh is a full one"});
 }
 

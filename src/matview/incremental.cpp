@@ -4,10 +4,10 @@
 // view's query runs as the matview's owner in a restricted context. All of it under one snapshot.
 #include "matview/incremental.hpp"
 #include "pg/capture_trigger.hpp"
+#include "pg/page_marks.hpp"
 #include "pg/query.hpp"
 #include "pg/security.hpp"
 #include "pg/transaction.hpp"
-#include "pg/view_query.hpp"
 
 namespace dbopt::matview {
 
@@ -16,37 +16,18 @@ using core::view_form;
 
 static std::string num(size_t i) { return std::to_string(i + 1); }
 
-increment::increment(Oid matview, bool wanted, const stored_state &state)
-    : matview_(matview), owner_(pg::owner_of(matview)), name_(pg::qualified_name(matview)), state_(state) {
-    {
-        const pg::as_owner reader(extension_owner());
-        for (const pg::row &r :
-             pg::query("SELECT base FROM dbopt._matview_use WHERE matview = $1 ORDER BY 1", {matview}))
-            bases_.push_back(r.get<Oid>(0));
-    }
-    if (!wanted || bases_.empty()) {
-        refusal_ = wanted ? "changes are not captured" : "the mode does not ask for it";
-        return;
-    }
-    for (unsigned base : bases_) {
-        auto why = pg::find_relation(base) ? unfit(base, owner_) : std::optional<std::string>("a base is gone");
-        if (!why && !is_captured(base))
-            why = "the triggers of dbopt on " + pg::qualified_name(base) + " are not all there and enabled";
-        if (why) {
-            refusal_ = *why;
-            return;
-        }
-    }
-    const pg::as_owner owner(owner_);
-    pg::read_view v = pg::read_matview(matview);
-    refusal_ = v.refusal;
-    form_ = std::move(v.form);
-    captured_ = form_.has_value();
+increment::increment(Oid matview, bool wanted, const stored_state &state, std::shared_ptr<const knowledge> known)
+    : matview_(matview), owner_(pg::owner_of(matview)), name_(pg::qualified_name(matview)), state_(state),
+      known_(std::move(known)) {
+    refusal_ = wanted ? known_->refusal : "the mode does not ask for it";
+    captured_ = wanted && known_->captured();
+    if (captured_)
+        form_ = &*known_->form;
 }
 
 increment::~increment() = default;
 
-std::optional<std::string> increment::prepare(pg::frozen &now, const std::string &fingerprint, Oid file) {
+std::optional<std::string> increment::prepare(pg::frozen &now, Oid file) {
     if (!state_.snapshot)
         return "first refresh by dbopt";
     if (state_.needs_full)
@@ -55,23 +36,19 @@ std::optional<std::string> increment::prepare(pg::frozen &now, const std::string
         return "incremental is off: " + *state_.incremental_off;
     if (state_.file != file)
         return "the matview was rewritten since the last refresh";
-    if (state_.fingerprint != fingerprint)
+    if (state_.fingerprint != known_->fingerprint)
         return "a definition, file, trigger or setting that the content depends on has changed";
     const pg::as_owner reader(extension_owner());
-    const std::optional<int64_t> epoch = now.number(
-        "SELECT epoch FROM dbopt._matview_alive WHERE matview = " + std::to_string(matview_));
-    if (!epoch || epoch != state_.epoch)
+    if (living_epoch(matview_) != state_.epoch || !state_.epoch)
         return state_.epoch ? "logs and counting states were emptied by a crash or a promotion"
                             : "there is no counting state yet";
-    for (unsigned base : bases_) {
+    for (unsigned base : known_->bases) {
+        if (pg::count_pages(pg::capture_log(base)).blocks == 0)
+            continue;
         const std::string log = "dbopt." + pg::capture_log_name(base), store = "d" + std::to_string(base);
         // Not covered by the last refresh's snapshot; visible in this one, or select() would not see it.
-        std::string columns;
-        const std::string list =
-            pg::scalar<std::string>("SELECT coalesce(string_agg(', ' || quote_ident(attname), '' ORDER BY attnum), "
-                                    "'') FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 3 AND NOT "
-                                    "attisdropped", {log}).value_or("");
-        if (now.select(store, "SELECT w" + list + " FROM " + log + " WHERE " + unseen(state_)) == 0)
+        if (now.select(store, "SELECT w" + known_->log_columns.at(base) + " FROM " + log + " WHERE " +
+                                  unseen(state_)) == 0)
             continue;
         if (now.number("SELECT count(*) FROM " + store + " WHERE w = 0").value_or(0) > 0)
             return "\"" + pg::qualified_name(base) + "\" was truncated or written in a way that is not captured";

@@ -1,7 +1,7 @@
 // The incremental part of a refresh, as refresh.cpp sees it.
 #pragma once
 #include "core/view_form.hpp"
-#include "matview/registry.hpp"
+#include "matview/knowledge.hpp"
 #include "pg/frozen.hpp"
 
 namespace dbopt::matview {
@@ -9,16 +9,16 @@ namespace dbopt::matview {
 class increment {
   public:
     // `wanted`: the configuration allows incremental refreshes.
-    increment(Oid matview, bool wanted, const stored_state &state);
+    increment(Oid matview, bool wanted, const stored_state &state, std::shared_ptr<const knowledge> known);
     ~increment();
     // Changes of every base relation are captured and the query has a delta form.
     bool captured() const { return captured_; }
     // Why not, for people.
     const std::string &refusal() const { return refusal_; }
     // Reads the log. Returns what stands against an incremental refresh this time.
-    std::optional<std::string> prepare(pg::frozen &now, const std::string &fingerprint, Oid file);
+    std::optional<std::string> prepare(pg::frozen &now, Oid file);
     int64_t changes() const { return changes_; }
-    const std::vector<unsigned> &bases() const { return bases_; }
+    const std::vector<unsigned> &bases() const { return known_->bases; }
     // Rows written; nothing (and why) when a full refresh has to do it, with everything undone.
     std::optional<int64_t> run(pg::frozen &now, std::string &why);
     // After a full refresh under the same snapshot: counting states anew. Returns their epoch.
@@ -52,9 +52,10 @@ class increment {
     const stored_state &state_;
     bool captured_ = false;
     std::string refusal_;
-    std::optional<core::view_form> form_;
+    std::shared_ptr<const knowledge> known_;
+    const core::view_form *form_ = nullptr;
     stores stores_;
-    std::vector<unsigned> bases_, changed_;
+    std::vector<unsigned> changed_;
     int64_t changes_ = 0;
 };
 

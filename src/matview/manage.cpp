@@ -104,8 +104,8 @@ int64_t verify(Oid matview) {
     const std::string list =
         pg::scalar<std::string>(
             "SELECT string_agg(CASE WHEN atttypid IN ('float4'::regtype, 'float8'::regtype) THEN format('to_char(%1$I, "
-            "%2$L) AS %1$I', attname, CASE atttypid WHEN 'float8'::regtype THEN 'FM9.99999999999EEEE' ELSE "
-            "'FM9.9999EEEE' END) ELSE quote_ident(attname) END, ', ' ORDER BY attnum) FROM pg_catalog.pg_attribute "
+            "%2$L) AS %1$I', attname, CASE atttypid WHEN 'float8'::regtype THEN '9.99999999999EEEE' ELSE "
+            "'9.9999EEEE' END) ELSE quote_ident(attname) END, ', ' ORDER BY attnum) FROM pg_catalog.pg_attribute "
             "WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped", {matview})
             .value_or("1");
     const std::string names =

@@ -1,6 +1,7 @@
 // One refresh: locks, one snapshot, the choice of the mode, the work, the record.
 #include "matview/incremental.hpp"
 #include "matview/registry.hpp"
+#include "pg/catalog_watch.hpp"
 #include "pg/frozen.hpp"
 #include "pg/page_marks.hpp"
 #include "pg/query.hpp"
@@ -20,7 +21,7 @@ struct run {
     pg::relation_info info;
     std::optional<stored_config> managed;
     stored_state state;
-    std::vector<source> sources;
+    std::shared_ptr<const knowledge> known;
     outcome result;
     refreshed after;
     std::vector<unsigned> captured;
@@ -49,7 +50,7 @@ bool take_locks(run &r) {
     if (!pg::find_relation(r.matview))
         return skip(r, "the matview was dropped meanwhile");
     std::set<Oid> locked;
-    for (const source &s : r.sources)
+    for (const source &s : r.known->sources)
         if (locked.insert(s.relation).second && !pg::try_lock(s.relation, AccessShareLock, wait))
             return skip(r, "\"" + pg::qualified_name(s.relation) + "\" is locked by another session");
     return true;
@@ -59,7 +60,7 @@ bool take_locks(run &r) {
 std::string describe_pages(const run &r) {
     std::string out;
     std::set<Oid> seen;
-    for (const source &s : r.sources) {
+    for (const source &s : r.known->sources) {
         if (s.kind == 'f')
             return {};
         if ((s.kind != 'r' && s.kind != 'm') || !seen.insert(s.relation).second)
@@ -67,7 +68,7 @@ std::string describe_pages(const run &r) {
         const pg::heap_pages p = pg::count_pages(s.relation);
         if (!p.comparable)
             return {};
-        out += std::to_string(s.relation) + ":" + std::to_string(file_of(s.relation)) + ":" +
+        out += std::to_string(s.relation) + ":" + std::to_string(pg::relation_file(s.relation)) + ":" +
                std::to_string(p.blocks) + ";";
     }
     return out;
@@ -81,7 +82,7 @@ bool pages_unchanged(const run &r, const std::string &pages) {
     if (mark == InvalidXLogRecPtr || mark > pg::wal_position())
         return false;
     std::set<Oid> seen;
-    for (const source &x : r.sources)
+    for (const source &x : r.known->sources)
         if ((x.kind == 'r' || x.kind == 'm') && seen.insert(x.relation).second &&
             pg::newer_than(x.relation, mark))
             return false;
@@ -101,8 +102,8 @@ std::optional<std::string> change_seen(run &r) {
         return "the matview was rewritten since the last refresh";
     if (s.fingerprint != r.after.fingerprint)
         return "a definition, file, trigger or setting that the content depends on has changed";
-    if (auto unstable = unstable_function(r.matview))
-        return "the query calls " + *unstable + ", whose result changes by itself";
+    if (r.known->unstable)
+        return "the query calls " + *r.known->unstable + ", whose result changes by itself";
     if (!pages_unchanged(r, r.after.pages))
         return "pages of the base relations were written";
     return std::nullopt;
@@ -121,7 +122,7 @@ bool rebuild(run &r, pg::frozen &now, const std::string &mode, const std::string
     r.result.mode = mode;
     r.result.status = "done";
     r.result.reason = reason;
-    r.after.file = file_of(r.matview);
+    r.after.file = pg::relation_file(r.matview);
     return true;
 }
 
@@ -153,9 +154,14 @@ void require_populated_and_index(const run &r) {
 }
 
 bool work(run &r) {
-    r.sources = sources_of(r.matview);
-    if (!take_locks(r))
-        return false;
+    // Locks first, then look again: what was known may have changed while nobody held them.
+    for (int attempt = 0;; ++attempt) {
+        if (!take_locks(r))
+            return false;
+        if (still_holds(*r.known) || attempt > 5)
+            break;
+        r.known = know(r.matview);
+    }
     r.info = pg::get_relation(r.matview);
     r.state = load_state(r.matview);
     // The position before the snapshot: what is written after it is seen by its page's LSN.
@@ -164,10 +170,10 @@ bool work(run &r) {
     r.after.as_of = pg::clock();
     r.after.snapshot = now.text();
     r.after.quiet = now.quiet();
-    r.after.file = file_of(r.matview);
-    r.after.fingerprint = fingerprint_of(r.matview);
+    r.after.file = pg::relation_file(r.matview);
+    r.after.fingerprint = r.known->fingerprint;
     increment step(r.matview, r.managed && r.managed->mode != "full" && r.managed->mode != "concurrent",
-                   r.state);
+                   r.state, r.known);
     r.captured = step.bases();
     if (!step.captured())
         r.after.pages = describe_pages(r);
@@ -176,7 +182,7 @@ bool work(run &r) {
     std::string reason = "as asked";
     if (r.may_skip) {
         const std::optional<std::string> obstacle =
-            step.captured() ? step.prepare(now, r.after.fingerprint, r.after.file) : std::nullopt;
+            step.captured() ? step.prepare(now, r.after.file) : std::nullopt;
         if (step.captured() && !obstacle) {
             r.result.changes = step.changes();
             if (step.changes() == 0) {
@@ -236,10 +242,12 @@ outcome refresh(Oid matview, const std::string &mode) {
         r.wanted = r.managed->mode;
     // A restored database knows what is managed, but has neither logs nor states.
     // Partitions come and go; triggers are dropped and disabled.
-    if (r.managed && r.managed->mode != "full" && r.managed->mode != "concurrent" &&
+    r.known = know(matview);
+    if (r.managed && r.managed->mode != "full" && r.managed->mode != "concurrent" && !r.known->captured() &&
         (!load_state(matview).exists || !capture_complete(matview))) {
         std::vector<manage_row> ignored;
         arrange_capture(matview, r.managed->mode, ignored);
+        r.known = know(matview);
     }
     r.result.matview = matview;
     r.result.mode = r.wanted;

@@ -35,9 +35,9 @@ static stored_config read_config(const pg::row &r) {
 
 std::optional<stored_config> find_config(Oid matview) {
     const pg::as_owner reader(extension_owner());
-    const pg::result found = pg::query("SELECT matview::oid, every, max_staleness, mode "
-                                       "FROM dbopt.matview_config WHERE matview = $1::regclass",
-                                       {matview});
+    static const auto *find = new pg::statement("SELECT matview::oid, every, max_staleness, mode FROM "
+                                                "dbopt.matview_config WHERE matview = $1::regclass", {OIDOID});
+    const pg::result found = find->run({matview});
     return found.empty() ? std::nullopt : std::optional(read_config(found[0]));
 }
 
@@ -54,11 +54,12 @@ std::vector<stored_config> all_configs() {
 stored_state load_state(Oid matview) {
     const pg::as_owner reader(extension_owner());
     stored_state s;
-    const pg::result found = pg::query(
+    static const auto *find = new pg::statement(
         "SELECT last_refresh, snapshot, snapshot_lsn::text, pages, fingerprint, needs_full, "
         "incremental_off, snapshot_quiet, coalesce(matview_file, 0::oid), epoch, full_ms, "
         "concurrent_ms, fixed_ms, change_us, last_check, own_xid::text, own_command FROM dbopt._matview_state WHERE matview = $1",
-        {matview});
+        {OIDOID});
+    const pg::result found = find->run({matview});
     if (found.empty())
         return s;
     const pg::row r = found[0];
@@ -85,12 +86,12 @@ stored_state load_state(Oid matview) {
 
 void store_state(const outcome &o, const refreshed &r) {
     const pg::as_owner writer(extension_owner());
-    pg::execute(
+    static const auto *store = new pg::statement(
         "INSERT INTO dbopt._matview_state AS s (matview, last_refresh, last_attempt, last_mode, "
         "last_status, last_reason, last_duration_ms, snapshot, snapshot_lsn, snapshot_quiet, pages, "
         "fingerprint, matview_file, needs_full, epoch, own_xid, own_command) "
-        "VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8::pg_lsn, $9, $10, $11, $12, NULL, $13::bigint, $14::xid8, "
-        "$15::bigint) "
+        "VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8::pg_lsn, $9, $10, $11, $12, NULL, $13, $14::text::xid8, "
+        "$15) "
         "ON CONFLICT (matview) DO UPDATE SET (last_refresh, last_attempt, last_mode, last_status, "
         "last_reason, last_duration_ms, snapshot, snapshot_lsn, snapshot_quiet, pages, fingerprint, "
         "matview_file, needs_full, epoch, own_xid, own_command, failures) = (excluded.last_refresh, excluded.last_attempt, "
@@ -98,7 +99,9 @@ void store_state(const outcome &o, const refreshed &r) {
         "excluded.snapshot, excluded.snapshot_lsn, excluded.snapshot_quiet, excluded.pages, "
         "excluded.fingerprint, excluded.matview_file, excluded.needs_full, excluded.epoch, excluded.own_xid, "
         "excluded.own_command, 0)",
-        {o.matview, r.as_of, o.mode, o.status, o.reason, o.duration_ms, r.snapshot, r.lsn, r.quiet,
+        {OIDOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID,
+         OIDOID, INT8OID, TEXTOID, INT8OID});
+    store->run({o.matview, r.as_of, o.mode, o.status, o.reason, o.duration_ms, r.snapshot, r.lsn, r.quiet,
          r.pages, r.fingerprint, r.file, r.epoch, r.own_xid, r.own_command});
     // Costs: the newest measurement counts for a third, so that a view that grew is noticed soon.
     if (o.mode == "full" || o.mode == "concurrent")
@@ -126,9 +129,11 @@ void store_failure(const outcome &o) {
 void record(const outcome &o, pg::timestamptz started) {
     const std::string name = pg::qualified_name(o.matview);
     const pg::as_owner writer(extension_owner());
-    pg::execute("INSERT INTO dbopt._matview_refresh (matview, name, started, mode, status, changes, "
-                "rows_changed, duration_ms, reason) VALUES ($1, $2, $3, $4, $5, $6::bigint, $7::bigint, $8, $9)",
-                {o.matview, name, started, o.mode, o.status, o.changes, o.rows_changed, o.duration_ms,
+    static const auto *add = new pg::statement(
+        "INSERT INTO dbopt._matview_refresh (matview, name, started, mode, status, changes, rows_changed, duration_ms, "
+        "reason) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        {OIDOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID, INT8OID, FLOAT8OID, TEXTOID});
+    add->run({o.matview, name, started, o.mode, o.status, o.changes, o.rows_changed, o.duration_ms,
                  o.reason});
 }
 
@@ -153,10 +158,10 @@ std::optional<std::string> unique_index_of(Oid matview) {
     return pg::scalar<std::string>("SELECT dbopt._matview_unique_index($1)::text", {matview});
 }
 
-Oid file_of(Oid relation) {
-    return pg::scalar<Oid>("SELECT coalesce(pg_catalog.pg_relation_filenode($1::regclass), 0::oid)",
-                           {relation})
-        .value_or(InvalidOid);
+std::optional<int64_t> living_epoch(Oid matview) {
+    static const auto *find = new pg::statement("SELECT epoch FROM dbopt._matview_alive WHERE matview = $1", {OIDOID});
+    const pg::result r = find->run({matview});
+    return r.empty() ? std::nullopt : r[0].optional<int64_t>(0);
 }
 
 } // namespace dbopt::matview

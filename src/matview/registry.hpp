@@ -2,6 +2,7 @@
 // All of it is read and written as the extension's owner: the caller needs no right on these tables.
 #pragma once
 #include "matview/matview.hpp"
+#include "pg/query.hpp"
 #include "pg/relation.hpp"
 
 namespace dbopt::matview {
@@ -62,6 +63,7 @@ std::vector<source> sources_of(Oid matview);
 // Everything but data that the content depends on: definitions, files, triggers, functions, zone.
 std::string fingerprint_of(Oid matview);
 std::optional<std::string> unique_index_of(Oid matview);
-Oid file_of(Oid relation);
+// What dbopt._matview_alive says; nothing after a crash.
+std::optional<int64_t> living_epoch(Oid matview);
 
 } // namespace dbopt::matview

@@ -181,6 +181,10 @@ void end_capture(capture *c) {
         close_capture(*c);
 }
 
+Oid capture_log(Oid base) {
+    return call([&] { return log_of(base); });
+}
+
 void mark_uncaptured(Oid base) {
     call([&] {
         const Oid log = log_of(base);

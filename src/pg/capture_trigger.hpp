@@ -11,6 +11,7 @@
 namespace dbopt::pg {
 
 std::string capture_log_name(Oid base); // unqualified
+Oid capture_log(Oid base);              // InvalidOid when there is none
 // The triggers of one relation (a partition or child logs for its root `base`). The caller holds SHARE
 // ROW EXCLUSIVE or more and acts as the extension's owner.
 void install_capture(Oid relation, Oid base);
