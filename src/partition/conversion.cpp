@@ -126,7 +126,7 @@ bool hides_rows_from_owner(Oid table) {
                             "FROM pg_class c JOIN pg_roles r ON r.oid = relowner WHERE c.oid = $1", {table}).value_or(false);
 }
 
-void install_capture(const work &w) {
+void install_capture(const work &w, const std::string &only_when) {
     const work_names n = names_of(w);
     const std::string source = pg::qualified_name(w.source);
     const std::vector<std::string> keys = identity_columns(w.source, w.key_column);
@@ -141,6 +141,12 @@ void install_capture(const work &w) {
               "IF TG_OP <> 'DELETE' THEN INSERT INTO " + n.log + " VALUES (" + prefixed(keys, "NEW.") + "); END IF;\n"
               "RETURN NULL; END$dbopt$");
     pg::query("REVOKE ALL ON FUNCTION " + n.function + "() FROM PUBLIC");
+    if (!only_when.empty()) {
+        pg::query("CREATE TRIGGER " + n.trigger + " AFTER INSERT OR UPDATE ON " + source + " FOR EACH ROW WHEN (" + only_when +
+                  ") EXECUTE FUNCTION " + n.function + "()");
+        pg::query("ALTER TABLE " + source + " ENABLE ALWAYS TRIGGER " + n.trigger);
+        return;
+    }
     pg::query("CREATE TRIGGER " + n.trigger + " AFTER INSERT OR UPDATE OR DELETE ON " + source +
               " FOR EACH ROW EXECUTE FUNCTION " + n.function + "()");
     pg::query("CREATE TRIGGER " + n.trigger + "_truncate BEFORE TRUNCATE ON " + source +

@@ -16,12 +16,13 @@
 #pragma once
 #include "partition/sets.hpp"
 #include "pg/advisory.hpp"
+#include "pg/relation.hpp"
 
 namespace dbopt::partition {
 
 struct work {
     Oid source = InvalidOid;
-    std::string kind;            // convert, drain
+    std::string kind;            // convert, adopt, drain, split
     std::string phase;           // copy, settle, index, catchup, swap, done
     Oid parent = InvalidOid;     // drain: the partitioned table
     Oid staging = InvalidOid;
@@ -48,7 +49,8 @@ std::vector<std::string> stored_columns(Oid source); // all but generated ones, 
 
 // Forced row-level security, which binds the owner as well: a copy would lack rows.
 bool hides_rows_from_owner(Oid table);
-void install_capture(const work &w);
+// `only_when`: a condition on NEW; without it every change is noted, and TRUNCATE refused.
+void install_capture(const work &w, const std::string &only_when = "");
 void remove_capture(Oid source);
 int64_t waiting_changes(const work &w);
 int64_t apply_changes(work &w);
@@ -73,16 +75,27 @@ struct convert_options {
     std::string key_column, step;
     int64_t max_lock_ms = 200;
     bool accept_lost = false;
+    bool adopt = false; // the table becomes the first partition as it is, and is split afterwards
 };
 std::vector<plan_row> convert_plan(const convert_options &o);
 void convert(const convert_options &o); // commits; under CALL only
 void convert_abort(Oid source);
 inline constexpr uint32_t work_kind = 0x0DB07001;
+set_config cutting(const convert_options &o, const pg::relation_info &info);
+Oid make_staging(const std::string &staging, const pg::relation_info &info, const convert_options &o);
+void make_partition(const open_set &s, Oid source, const core::bounds *range);
+bool build_next_index(const work &w);
+// adopt.cpp
+void prepare_adoption(const convert_options &o);
+void adopt(work &w, const convert_options &o); // commits
+std::vector<std::string> own_indexes(Oid source);
+void undo_preparation(const work &w);
 void refuse_if_busy(const pg::work_lock &lock, Oid table);
 void copy_and_prove(work &w, int64_t blocks_a_batch);
 void catch_up(work &w);
 void swap_converted(work &w);           // one transaction, locks taken by the caller's try
 void drain_default(Oid parent, int64_t batch_rows); // commits; under CALL only
+void split_partition(Oid partition, int64_t batch_rows);
 // Foreign keys for partitions that are known to satisfy them: unchecked, then marked as checked.
 void add_trusted_keys(Oid under, const std::vector<std::pair<std::string, std::string>> &keys);
 std::vector<std::pair<std::string, std::string>> outgoing_keys(Oid table);

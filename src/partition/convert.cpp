@@ -15,6 +15,8 @@ namespace {
 constexpr int64_t batch_blocks = 4096;  // 32 MB a transaction
 constexpr int most_partitions = 2000;
 
+} // namespace
+
 // How the new table is cut: from the oldest row to three steps after now (or the highest id).
 set_config cutting(const convert_options &o, const pg::relation_info &info) {
     pg::partitioned_table plain;
@@ -32,6 +34,8 @@ set_config cutting(const convert_options &o, const pg::relation_info &info) {
     s.default_partition = true; // a plain table takes any key; so must its successor
     return s;
 }
+
+namespace {
 
 std::vector<core::bounds> ranges(const open_set &s, Oid source, const std::string &key_column) {
     const std::string column = pg::quote_identifier(key_column);
@@ -59,6 +63,8 @@ std::vector<core::bounds> ranges(const open_set &s, Oid source, const std::strin
     return made;
 }
 
+} // namespace
+
 // The new table under its passing name, with all that is not index, trigger, key or policy.
 Oid make_staging(const std::string &staging, const pg::relation_info &info, const convert_options &o) {
     const std::string source = info.qualified();
@@ -80,6 +86,21 @@ Oid make_staging(const std::string &staging, const pg::relation_info &info, cons
     return *pg::scalar<Oid>("SELECT $1::regclass::oid", {staging});
 }
 
+// One partition of the new table, with the storage options of the source.
+void make_partition(const open_set &s, Oid source, const core::bounds *range) {
+    const std::string options = pg::scalar<std::string>(
+            "SELECT string_agg(regexp_replace(o, '=(.*)$', '=''\\1'''), ', ') FROM pg_class, unnest(reloptions) o WHERE oid = $1", {source}).value_or("");
+    const recipe r = make_recipe(s, range);
+    for (const std::string &command : r.before_attach)
+        pg::query(command);
+    if (!options.empty())
+        pg::query("ALTER TABLE " + r.name + " SET (" + options + ")");
+    for (const std::string &command : r.after_attach)
+        pg::query(command);
+}
+
+namespace {
+
 void prepare(const convert_options &o) {
     const pg::relation_info info = pg::get_relation(o.source);
     work w;
@@ -98,17 +119,7 @@ void prepare(const convert_options &o) {
         table.name = info.name; // partitions get their final names at once
         open_set s(w.set, table);
         s.now = core::keeps_time(w.set.unit) ? current_position(s) : 0;
-        const std::string options = pg::scalar<std::string>(
-            "SELECT string_agg(regexp_replace(o, '=(.*)$', '=''\\1'''), ', ') FROM pg_class, unnest(reloptions) o WHERE oid = $1", {o.source}).value_or("");
-        const auto make = [&](const core::bounds *range) {
-            const recipe r = make_recipe(s, range);
-            for (const std::string &command : r.before_attach)
-                pg::query(command);
-            if (!options.empty())
-                pg::query("ALTER TABLE " + r.name + " SET (" + options + ")");
-            for (const std::string &command : r.after_attach)
-                pg::query(command);
-        };
+        const auto make = [&](const core::bounds *range) { make_partition(s, o.source, range); };
         for (const core::bounds &b : ranges(s, o.source, o.key_column))
             make(&b);
         make(nullptr);
@@ -117,6 +128,8 @@ void prepare(const convert_options &o) {
     }
     store_work(w, "copying");
 }
+
+} // namespace
 
 // CREATE INDEX for the next index of the source that staging lacks; false when all are there.
 bool build_next_index(const work &w) {
@@ -130,7 +143,7 @@ bool build_next_index(const work &w) {
         "coalesce(c.condeferrable, false), coalesce(c.condeferred, false), coalesce(obj_description(i.indexrelid, 'pg_class'), '') "
         "FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class r ON r.oid = i.indrelid JOIN pg_namespace n ON n.oid = r.relnamespace "
         "LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype IN ('p', 'u', 'x') "
-        "WHERE i.indrelid = $1 AND i.indisvalid AND NOT EXISTS (SELECT FROM pg_index j JOIN pg_class y ON y.oid = j.indexrelid "
+        "WHERE i.indrelid = $1 AND i.indisvalid AND x.relname NOT LIKE '\\_dbopt\\_own\\_%' AND NOT EXISTS (SELECT FROM pg_index j JOIN pg_class y ON y.oid = j.indexrelid "
         "WHERE j.indrelid = $2 AND y.relname = '_dbopt_' || i.indexrelid) ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1",
         {w.source, w.staging, w.key_column});
     if (missing.empty())
@@ -150,6 +163,8 @@ bool build_next_index(const work &w) {
         pg::query("COMMENT ON INDEX " + pg::qualified_name(*pg::scalar<Oid>("SELECT indexrelid FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = $1 AND relname = $2", {w.staging, name})) + " IS " + pg::quote_literal(comment));
     return true;
 }
+
+namespace {
 
 void tune_for_building() {
     pg::set_local("maintenance_work_mem", "256MB");
@@ -244,6 +259,9 @@ void convert(const convert_options &o) {
     const pg::work_lock lock(work_kind, o.source);
     refuse_if_busy(lock, o.source);
     std::optional<work> w = load_work(o.source);
+    if (w && w->phase != "done" && w->kind != (o.adopt ? "adopt" : "convert"))
+        pg::raise({.code = ERRCODE_OBJECT_IN_USE, .message = pg::qualified_name(o.source) + " is being converted by the other method",
+                   .hint = "Call with the method it was begun with, or CALL dbopt.partition_convert_abort first."});
     if (!w) {
         std::string losses;
         for (const plan_row &row : convert_plan(o)) {
@@ -255,7 +273,7 @@ void convert(const convert_options &o) {
                        .message = pg::qualified_name(o.source) + " cannot be converted as it is", .detail = losses,
                        .hint = "partition_convert_plan() lists obstacles and losses one by one; losses are accepted with accept_lost_constraints => true."});
         const int64_t deadline = pg::clock().us + int64_t{config.lock_wait_s} * core::us_per_second;
-        while (!try_briefly([&] { prepare(o); })) {
+        while (!try_briefly([&] { o.adopt ? prepare_adoption(o) : prepare(o); })) {
             pg::commit_and_restart();
             if (pg::clock().us > deadline)
                 pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "no lock on " + pg::qualified_name(o.source) + " within dbopt.partition_lock_wait",
@@ -266,6 +284,10 @@ void convert(const convert_options &o) {
         w = load_work(o.source);
     } else {
         pg::require_owner(o.source);
+    }
+    if (o.adopt) {
+        adopt(*w, o);
+        return;
     }
     copy_and_prove(*w, batch_blocks);
     if (w->phase == "swap")
@@ -286,11 +308,21 @@ void convert_abort(Oid source) {
                    .hint = "The old table is kept; drop it when it is no longer needed."});
     {
         const pg::as_owner owner(pg::owner_of(source));
-        remove_capture(source);
-        if (w->staging != InvalidOid && pg::find_relation(w->staging))
-            pg::query("DROP TABLE " + pg::qualified_name(w->staging));
+        for (const std::string &index : own_indexes(source))
+            pg::query("DROP INDEX IF EXISTS " + index);
     }
-    forget_work(source);
+    undo_preparation(*w);
+}
+
+// The source is as before, but for indexes that were made on it.
+void undo_preparation(const work &w) {
+    {
+        const pg::as_owner owner(pg::owner_of(w.source));
+        remove_capture(w.source);
+        if (w.staging != InvalidOid && pg::find_relation(w.staging))
+            pg::query("DROP TABLE " + pg::qualified_name(w.staging));
+    }
+    forget_work(w.source);
 }
 
 } // namespace dbopt::partition

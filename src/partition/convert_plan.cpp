@@ -63,9 +63,19 @@ void planner::keys() {
     }
     for (const pg::row r : pg::query("SELECT conname::text, conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint "
                                      "WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {o.source}))
-        add(r.get<std::string>(1) == info.qualified() ? "loss" : "loss", r.get<std::string>(0),
+        add("loss", r.get<std::string>(0),
             "foreign key of " + r.get<std::string>(1) + " (" + r.get<std::string>(2) + ") is dropped: it would have to include the partition key",
             "ALTER TABLE " + r.get<std::string>(1) + " DROP CONSTRAINT " + pg::quote_identifier(r.get<std::string>(0)));
+    for (const pg::row r : pg::query("SELECT conname::text, contype::text, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1 "
+                                     "AND NOT convalidated AND contype IN ('c', 'f')", {o.source}))
+        if (r.get<std::string>(1) == "c")
+            add("obstacle", r.get<std::string>(0), r.get<std::string>(2) + ": no partition may have rows that break its parent's check",
+                "ALTER TABLE " + info.qualified() + " VALIDATE CONSTRAINT " + pg::quote_identifier(r.get<std::string>(0)));
+        else
+            add("loss", r.get<std::string>(0), r.get<std::string>(2) + " is not carried over: a partitioned table has no foreign keys that are not valid",
+                "ALTER TABLE " + info.qualified() + " VALIDATE CONSTRAINT " + pg::quote_identifier(r.get<std::string>(0)));
+    for (const pg::row r : pg::query("SELECT conname::text, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1 AND contype = 'c' AND connoinherit", {o.source}))
+        add("obstacle", r.get<std::string>(0), r.get<std::string>(1) + ": a partitioned table has no checks that are not inherited");
     const bool nullable = pg::scalar<bool>("SELECT NOT attnotnull FROM pg_attribute WHERE attrelid = $1 AND attname = $2", {o.source, o.key_column}).value_or(true);
     if (nullable)
         add("obstacle", o.key_column, "may be NULL, and a partition key that is part of the primary key may not",
@@ -92,12 +102,27 @@ void planner::dependents() {
         add("obstacle", r.get<std::string>(1), "is a policy of " + r.get<std::string>(0) + " that reads the table; it is bound to the old one");
     for (const pg::row r : pg::query("SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal AND (tgoldtable IS NOT NULL OR tgnewtable IS NOT NULL) AND tgtype & 1 = 1", {o.source}))
         add("obstacle", r.get<std::string>(0), "is a row trigger with transition tables, which partitioned tables do not allow");
+    for (const pg::row r : pg::query("SELECT pubname::text FROM pg_publication_rel JOIN pg_publication p ON p.oid = prpubid WHERE prrelid = $1 "
+                                     "AND NOT pubviaroot AND (prqual IS NOT NULL OR prattrs IS NOT NULL)", {o.source}))
+        add("obstacle", r.get<std::string>(0), "publishes a part of the table's rows or columns; for a partitioned table it must publish via the root",
+            "ALTER PUBLICATION " + pg::quote_identifier(r.get<std::string>(0)) + " SET (publish_via_partition_root = true)");
     for (const pg::row r : pg::query("SELECT rulename::text FROM pg_rewrite WHERE ev_class = $1", {o.source}))
         add("obstacle", r.get<std::string>(0), "is a rule of the table");
 }
 
 void planner::steps() {
     const std::string name = info.qualified();
+    if (o.adopt) {
+        add("step", "prepare", "a partitioned table with the next partitions is made, empty; a trigger notes rows that come in above the bound");
+        for (const pg::row r : pg::query("SELECT pg_get_indexdef(i.indexrelid) FROM pg_index i WHERE indrelid = $1 AND indisunique AND NOT EXISTS (SELECT FROM "
+                                         "unnest(i.indkey[0:i.indnkeyatts-1]) k(att), pg_attribute a WHERE a.attrelid = $1 AND a.attnum = k.att AND a.attname = $2)", {o.source, o.key_column}))
+            add("step", "index", "a worker builds, CONCURRENTLY, what takes the place of: " + r.get<std::string>(0));
+        add("step", "swap", "one transaction under ACCESS EXCLUSIVE, at most " + std::to_string(o.max_lock_ms) + " ms: the table becomes partition " +
+                                core::bounded_name(info.name, "_adopted") + "; no row moves");
+        add("step", "split", "a worker cuts that partition into steps, as the default partition is drained",
+            "CALL dbopt.partition_split(" + pg::quote_literal(pg::quote_identifier(info.schema) + "." + pg::quote_identifier(core::bounded_name(info.name, "_adopted"))) + ")");
+        return;
+    }
     add("step", "prepare", "a trigger notes the identity of every changed row; a partitioned copy is made, empty", "");
     add("step", "copy", std::to_string(info.pages) + " pages, in batches, each a transaction", "");
     add("step", "settle", "changes made meanwhile are applied", "");

@@ -1,34 +1,15 @@
 // The swap of a conversion: names, sequences, triggers, keys, policies, views, in one transaction.
-#include "partition/conversion.hpp"
+#include "partition/swapper.hpp"
 #include "pg/query.hpp"
-#include "pg/relation.hpp"
-#include <functional>
 
 namespace dbopt::partition {
-
-namespace {
-
-struct swapper {
-    work &w;
-    pg::relation_info old_table, new_table;
-    std::string old_name;                       // after the swap, unqualified
-    std::vector<std::string> later, privileged; // commands for the new table, by its final name
-    std::string final_name() const { return old_table.qualified(); }
-    std::string old_qualified() const {
-        return pg::quote_identifier(old_table.schema) + "." + pg::quote_identifier(old_name);
-    }
-    void collect();
-    void collect_views();
-    void incoming_keys();
-    void rename();
-    void sequences();
-};
 
 void swapper::collect() {
     for (const pg::row r : pg::query("SELECT pg_get_triggerdef(oid), tgname::text, tgenabled::text FROM pg_trigger "
                                      "WHERE tgrelid = $1 AND NOT tgisinternal AND tgname NOT LIKE '\\_dbopt\\_capture%'", {w.source})) {
         later.push_back(r.get<std::string>(0));
         const std::string state = r.get<std::string>(2), name = pg::quote_identifier(r.get<std::string>(1));
+        triggers.push_back(name);
         if (state != "O")
             later.push_back("ALTER TABLE " + final_name() + (state == "D" ? " DISABLE TRIGGER " : state == "A" ? " ENABLE ALWAYS TRIGGER " : " ENABLE REPLICA TRIGGER ") + name);
     }
@@ -39,9 +20,10 @@ void swapper::collect() {
              "coalesce(' USING (' || pg_get_expr(polqual, polrelid) || ')', ''), coalesce(' WITH CHECK (' || pg_get_expr(polwithcheck, polrelid) || ')', '')) "
              "FROM pg_policy WHERE polrelid = $1", {w.source, final_name()}))
         later.push_back(r.get<std::string>(0));
-    for (const pg::row r : pg::query("SELECT pubname::text FROM pg_publication_rel JOIN pg_publication p ON p.oid = prpubid WHERE prrelid = $1", {w.source})) {
+    for (const pg::row r : pg::query("SELECT pubname::text, coalesce(' (' || (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute "
+                                     "WHERE attrelid = prrelid AND attnum = ANY (prattrs::int2[])) || ')', '') || coalesce(' WHERE (' || pg_get_expr(prqual, prrelid) || ')', '') FROM pg_publication_rel JOIN pg_publication p ON p.oid = prpubid WHERE prrelid = $1", {w.source})) {
         privileged.push_back("ALTER PUBLICATION " + pg::quote_identifier(r.get<std::string>(0)) + " DROP TABLE " + old_qualified());
-        privileged.push_back("ALTER PUBLICATION " + pg::quote_identifier(r.get<std::string>(0)) + " ADD TABLE " + final_name());
+        privileged.push_back("ALTER PUBLICATION " + pg::quote_identifier(r.get<std::string>(0)) + " ADD TABLE " + final_name() + r.get<std::string>(1));
     }
     collect_views();
 }
@@ -75,12 +57,12 @@ void swapper::rename() {
              "SELECT x.relname::text, c.oid IS NOT NULL, '_dbopt_' || i.indexrelid, d.oid IS NOT NULL, i.indisreplident FROM pg_index i "
              "JOIN pg_class x ON x.oid = i.indexrelid LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype IN ('p','u') "
              "LEFT JOIN pg_constraint d ON d.conrelid = $2 AND d.conname = '_dbopt_' || i.indexrelid "
-             "WHERE i.indrelid = $1 AND i.indisvalid", {w.source, w.staging})) {
+             "WHERE i.indrelid = $1 AND i.indisvalid AND x.relname NOT LIKE '\\_dbopt\\_own\\_%'", {w.source, w.staging})) {
         const std::string name = r.get<std::string>(0), passing = r.get<std::string>(2), schema = pg::quote_identifier(old_table.schema) + ".";
         std::string note;
-        const std::string away = pg::quote_identifier(free_name(old_table.schema_oid, name, "_old", note));
-        pg::query(r.get<bool>(1) ? "ALTER TABLE " + old_now + " RENAME CONSTRAINT " + pg::quote_identifier(name) + " TO " + away
-                                 : "ALTER INDEX " + schema + pg::quote_identifier(name) + " RENAME TO " + away);
+        const std::string aside = pg::quote_identifier(free_name(old_table.schema_oid, name, away, note));
+        pg::query(r.get<bool>(1) ? "ALTER TABLE " + old_now + " RENAME CONSTRAINT " + pg::quote_identifier(name) + " TO " + aside
+                                 : "ALTER INDEX " + schema + pg::quote_identifier(name) + " RENAME TO " + aside);
         pg::query(r.get<bool>(3) ? "ALTER TABLE " + fresh + " RENAME CONSTRAINT " + passing + " TO " + pg::quote_identifier(name)
                                  : "ALTER INDEX " + schema + passing + " RENAME TO " + pg::quote_identifier(name));
         if (r.get<bool>(4)) {
@@ -93,7 +75,18 @@ void swapper::rename() {
     pg::query("ALTER TABLE " + fresh + " RENAME TO " + pg::quote_identifier(old_table.name));
 }
 
-void swapper::sequences() {
+namespace {
+// Rights on a sequence, given anew by its owner.
+void copy_grants(const std::string &from, const std::string &to) {
+    for (const pg::row r : pg::query(
+             "SELECT format('GRANT %s ON SEQUENCE %s TO %s%s', a.privilege_type, $2::text, CASE WHEN a.grantee = 0 THEN 'PUBLIC' "
+             "ELSE quote_ident(pg_get_userbyid(a.grantee)) END, CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) "
+             "FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = $1::regclass AND a.grantee <> c.relowner", {from, to}))
+        pg::query(r.get<std::string>(0));
+}
+} // namespace
+
+void swapper::sequences(bool drop_old_identity) {
     for (const pg::row r : pg::query(
              "SELECT s.oid::regclass::text, s.relname::text, quote_ident(a.attname), d.deptype::text, a.attname::text FROM pg_depend d "
              "JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid "
@@ -106,13 +99,17 @@ void swapper::sequences() {
         // Identity: the new column has a sequence of its own; it goes on where the old one stopped.
         const auto fresh = pg::scalar<std::string>("SELECT pg_get_serial_sequence($1, $2)", {final_name(), r.get<std::string>(4)});
         pg::query("SELECT setval($1::regclass, last_value, is_called) FROM " + sequence, {*fresh});
+        copy_grants(sequence, *fresh);
+        if (drop_old_identity) {
+            pg::query("ALTER TABLE " + old_qualified() + " ALTER COLUMN " + r.get<std::string>(2) + " DROP IDENTITY");
+            pg::query("ALTER SEQUENCE " + *fresh + " RENAME TO " + pg::quote_identifier(name));
+            continue;
+        }
         std::string note;
         pg::query("ALTER SEQUENCE " + sequence + " RENAME TO " + pg::quote_identifier(free_name(old_table.schema_oid, name, "_old", note)));
         pg::query("ALTER SEQUENCE " + *fresh + " RENAME TO " + pg::quote_identifier(name));
     }
 }
-
-} // namespace
 
 std::vector<std::pair<std::string, std::string>> outgoing_keys(Oid table) {
     std::vector<std::pair<std::string, std::string>> keys;
@@ -128,14 +125,24 @@ void add_trusted_keys(Oid under, const std::vector<std::pair<std::string, std::s
     for (const auto &[name, definition] : keys) {
         for (const pg::row leaf : pg::query("SELECT relid::text FROM pg_partition_tree($1::oid::regclass) WHERE isleaf", {under}))
             pg::query("ALTER TABLE " + leaf.get<std::string>(0) + " ADD CONSTRAINT " + name + " " + definition + " NOT VALID");
-        const pg::as_owner power(extension_owner());
-        pg::execute("UPDATE pg_constraint SET convalidated = true WHERE contype = 'f' AND quote_ident(conname) = $1 AND conrelid IN "
-                    "(SELECT relid FROM pg_partition_tree($2::oid::regclass) WHERE isleaf)", {name, under});
+        trust_constraint(under, name, 'f');
     }
 }
 
+void trust_constraint(Oid under, const std::string &quoted_name, char type) {
+    const pg::as_owner power(extension_owner());
+    pg::execute("UPDATE pg_constraint SET convalidated = true WHERE contype = $3::\"char\" AND quote_ident(conname) = $1 AND conrelid IN "
+                "(SELECT relid FROM pg_partition_tree($2::oid::regclass) WHERE isleaf UNION SELECT $2::oid)", {quoted_name, under, std::string(1, type)});
+}
+
+void swapper::run_privileged() const {
+    const pg::as_owner power(extension_owner());
+    for (const std::string &command : privileged)
+        pg::query(command);
+}
+
 void swap_converted(work &w) {
-    swapper s{w, pg::get_relation(w.source), pg::get_relation(w.staging), "", {}, {}};
+    swapper s{w, pg::get_relation(w.source), pg::get_relation(w.staging), ""};
     std::string note;
     s.old_name = free_name(s.old_table.schema_oid, s.old_table.name, "_old", note);
     s.incoming_keys();
@@ -146,7 +153,7 @@ void swap_converted(work &w) {
         const std::vector<std::pair<std::string, std::string>> keys = outgoing_keys(w.source);
         remove_capture(w.source);
         s.rename();
-        s.sequences();
+        s.sequences(false);
         // On the old table they would go on guarding rows that nobody sees any more.
         for (const auto &[name, definition] : keys)
             pg::query("ALTER TABLE " + s.old_qualified() + " DROP CONSTRAINT " + name);
@@ -156,11 +163,7 @@ void swap_converted(work &w) {
         for (const std::string &command : s.later)
             pg::query(command);
     }
-    {
-        const pg::as_owner power(extension_owner());
-        for (const std::string &command : s.privileged)
-            pg::query(command);
-    }
+    s.run_privileged();
     w.phase = "done";
     store_work(w, "done; the old table is kept as " + s.old_qualified());
     set_config managed = w.set;

@@ -77,20 +77,21 @@ std::string outside_all(const open_set &s, std::vector<core::bounds> all) {
     return "NOT (" + pg::quote_identifier(s.table.key_column) + " IS NOT NULL AND (" + join(parts, " OR ") + "))";
 }
 
-void refuse_what_cannot_be(const open_set &s) {
+void refuse_what_cannot_be(const open_set &s, const pg::partition_entry &from) {
+    const std::string name = pg::qualified_name(from.relation);
     const auto no = [&](std::string why, std::string hint) {
         pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                   .message = "the default partition of " + s.parent_name() + " cannot be drained", .detail = std::move(why),
+                   .message = name + " cannot be " + (from.is_default ? "drained" : "split"), .detail = std::move(why),
                    .hint = std::move(hint)});
     };
     if (s.table.key_column.empty())
         no("The partition key is an expression.", "Detach the default partition, insert its rows again, and drop it.");
-    if (s.table.default_partition.kind != 'r')
+    if (from.kind != 'r')
         no("It is not a plain table.", "Detach it and move its rows by hand.");
-    if (hides_rows_from_owner(s.table.default_partition.relation))
+    if (hides_rows_from_owner(from.relation))
         no("Its row-level security is forced: the owner, with whose rights rows are moved, may not see all of them.",
-           "ALTER TABLE " + pg::qualified_name(s.table.default_partition.relation) + " NO FORCE ROW LEVEL SECURITY, for the time.");
-    if (identity_columns(s.table.default_partition.relation, s.table.key_column).empty())
+           "ALTER TABLE " + name + " NO FORCE ROW LEVEL SECURITY, for the time.");
+    if (identity_columns(from.relation, s.table.key_column).empty())
         no("It has no primary key: changed rows could not be told apart.", "Add a primary key to the parent.");
     if (const auto key = pg::scalar<std::string>("SELECT format('%s of %s', quote_ident(conname), conrelid::regclass) FROM pg_constraint "
                                                  "WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {s.table.relation}))
@@ -98,10 +99,10 @@ void refuse_what_cannot_be(const open_set &s) {
            "Drop the foreign key, drain, and add it again.");
 }
 
-void prepare(open_set &s, const std::vector<core::bounds> &ranges) {
+void prepare(open_set &s, const pg::partition_entry &from, const std::vector<core::bounds> &ranges) {
     work w;
-    w.source = s.table.default_partition.relation;
-    w.kind = "drain";
+    w.source = from.relation;
+    w.kind = from.is_default ? "drain" : "split";
     w.phase = "copy";
     w.parent = s.table.relation;
     w.key_column = s.table.key_column;
@@ -109,7 +110,7 @@ void prepare(open_set &s, const std::vector<core::bounds> &ranges) {
     w.set = s.config;
     {
         const pg::as_owner owner(s.table.owner);
-        const work_names names(w.source, s.table.default_partition.schema);
+        const work_names names(w.source, from.schema);
         pg::query("CREATE TABLE " + names.staging + " (LIKE " + s.parent_name() + " INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY) "
                   "PARTITION BY " + *pg::scalar<std::string>("SELECT pg_get_partkeydef($1)", {s.table.relation}));
         w.staging = *pg::scalar<Oid>("SELECT $1::regclass::oid", {names.staging});
@@ -128,7 +129,8 @@ void prepare(open_set &s, const std::vector<core::bounds> &ranges) {
         };
         for (const core::bounds &b : ranges)
             make(&b);
-        make(nullptr);
+        if (from.is_default)
+            make(nullptr);
         install_capture(w);
     }
     store_work(w, "copying");
@@ -155,9 +157,11 @@ bool swap_once(const work &w, open_set &s) {
     };
     for (const pg::partition_entry &e : staging.partitions)
         move(e, s.bound_clause(e.range));
-    move(staging.default_partition, "DEFAULT");
+    if (staging.has_default)
+        move(staging.default_partition, "DEFAULT");
     pg::query("DROP TABLE " + old_default);
-    pg::query("ALTER TABLE " + pg::qualified_name(staging.default_partition.relation) + " RENAME TO " + pg::quote_identifier(name));
+    if (staging.has_default)
+        pg::query("ALTER TABLE " + pg::qualified_name(staging.default_partition.relation) + " RENAME TO " + pg::quote_identifier(name));
     pg::query("DROP TABLE " + staged);
     return true;
 }
@@ -166,6 +170,12 @@ struct opened { // a set and what it refers to, read anew in each transaction
     std::vector<set_config> configs;
     std::vector<pg::partitioned_table> tables;
     std::optional<open_set> set;
+    const pg::partition_entry *find(Oid partition) const {
+        for (const pg::partition_entry &e : tables[0].partitions)
+            if (e.relation == partition)
+                return &e;
+        return nullptr;
+    }
     explicit opened(Oid parent) : configs(load_sets(parent)) {
         if (configs.empty())
             pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = pg::qualified_name(parent) + " is not managed",
@@ -174,6 +184,35 @@ struct opened { // a set and what it refers to, read anew in each transaction
         set.emplace(configs[0], tables[0]);
     }
 };
+
+// What is under way for a relation, unless it is the finished conversion that it came from.
+bool unfinished(Oid source) {
+    const std::optional<work> w = load_work(source);
+    if (w && w->phase == "done")
+        forget_work(source);
+    return w && w->phase != "done";
+}
+
+// The range of a partition cut into steps; the first piece reaches as far down as the partition.
+std::vector<core::bounds> pieces(const open_set &s, const pg::partition_entry &e) {
+    const std::string column = pg::quote_identifier(s.table.key_column);
+    const bool time = s.table.key_type == TIMESTAMPTZOID || s.table.key_type == TIMESTAMPOID || s.table.key_type == DATEOID;
+    const pg::as_owner owner(s.table.owner);
+    const pg::result ends = pg::query("SELECT min(" + column + "), max(" + column + ") FROM ONLY " + pg::qualified_name(e.relation) +
+                                      (time ? " WHERE isfinite(" + column + ")" : ""));
+    if (ends[0].null(0))
+        return {e.range};
+    const core::position low = pg::key_position(ends[0].datum(0), s.table.key_type, s.config.unit);
+    const core::position high = pg::key_position(ends[0].datum(1), s.table.key_type, s.config.unit);
+    const core::position to = e.range.upper != core::infinity ? e.range.upper : s.calendar.next(high);
+    std::vector<core::bounds> all = core::cut(s.calendar, std::max(s.calendar.floor(low), e.range.lower), to, 2000);
+    if (all.empty())
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = pg::qualified_name(e.relation) + " would become more than 2000 partitions",
+                   .hint = "Choose a longer step."});
+    all.front().lower = e.range.lower;
+    all.back().upper = e.range.upper;
+    return all;
+}
 
 template <class F> void insist(Oid parent, F &&f) {
     const int64_t deadline = pg::clock().us + int64_t{config.lock_wait_s} * core::us_per_second;
@@ -186,6 +225,18 @@ template <class F> void insist(Oid parent, F &&f) {
         pg::pause(pause);
     }
     pg::commit_and_restart();
+}
+
+void move_rows(Oid parent, Oid source, int64_t batch_rows) {
+    work w = *load_work(source);
+    copy_and_prove(w, std::max<int64_t>(64, batch_rows / 50));
+    swap_at_a_calm_moment(w, hold_ms, [&] {
+        opened o(parent);
+        const bool done = swap_once(w, *o.set);
+        if (done)
+            forget_work(source);
+        return done;
+    });
 }
 
 } // namespace
@@ -201,7 +252,7 @@ void drain_default(Oid parent, int64_t batch_rows) {
             return;
         source = o.tables[0].default_partition.relation;
         if (!load_work(source)) {
-            refuse_what_cannot_be(*o.set);
+            refuse_what_cannot_be(*o.set, o.tables[0].default_partition);
             const std::vector<core::bounds> ranges = ranges_to_make(*o.set);
             if (ranges.empty()) {
                 pg::notice("the default partition of " + pg::qualified_name(parent) + " holds no row that belongs to a partition");
@@ -209,19 +260,40 @@ void drain_default(Oid parent, int64_t batch_rows) {
             }
             insist(parent, [&] {
                 opened again(parent);
-                prepare(*again.set, ranges);
+                prepare(*again.set, again.tables[0].default_partition, ranges);
             });
         }
     }
-    work w = *load_work(source);
-    copy_and_prove(w, std::max<int64_t>(64, batch_rows / 50));
-    swap_at_a_calm_moment(w, hold_ms, [&] {
-        opened o(parent);
-        const bool done = swap_once(w, *o.set);
-        if (done)
-            forget_work(source);
-        return done;
-    });
+    move_rows(parent, source, batch_rows);
+}
+
+void split_partition(Oid partition, int64_t batch_rows) {
+    pg::require_owner(partition);
+    const auto parent = pg::scalar<Oid>("SELECT inhparent FROM pg_inherits WHERE inhrelid = $1 AND NOT inhdetachpending", {partition});
+    if (!parent)
+        pg::raise({.code = ERRCODE_WRONG_OBJECT_TYPE, .message = pg::qualified_name(partition) + " is not a partition",
+                   .hint = "dbopt.partitions lists the partitions of managed tables."});
+    pg::require_owner(*parent);
+    const pg::work_lock lock(work_kind, *parent);
+    refuse_if_busy(lock, *parent);
+    if (!unfinished(partition)) {
+        opened o(*parent);
+        const pg::partition_entry *entry = o.find(partition);
+        if (entry == nullptr)
+            pg::raise({.code = ERRCODE_WRONG_OBJECT_TYPE, .message = pg::qualified_name(partition) + " is the default partition",
+                       .hint = "CALL dbopt.partition_drain_default(" + pg::quote_literal(o.set->parent_name()) + ")"});
+        refuse_what_cannot_be(*o.set, *entry);
+        const std::vector<core::bounds> ranges = pieces(*o.set, *entry);
+        if (ranges.size() < 2 && ranges[0] == entry->range) {
+            pg::notice(pg::qualified_name(partition) + " is no longer than one step");
+            return;
+        }
+        insist(*parent, [&] {
+            opened again(*parent);
+            prepare(*again.set, *again.find(partition), ranges);
+        });
+    }
+    move_rows(*parent, partition, batch_rows);
 }
 
 } // namespace dbopt::partition

@@ -84,6 +84,11 @@ room::convert_options convert_arguments(const pg::arguments &args) {
     o.step = args.get<std::string>(2);
     o.max_lock_ms = static_cast<int64_t>(args.get<pg::interval>(3).seconds() * 1000);
     o.accept_lost = args.get_or<bool>(4, false);
+    const std::string method = args.get_or<std::string>(5, "split");
+    if (method != "split" && method != "adopt")
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE, .message = "unknown method \"" + method + "\"",
+                   .hint = "Use 'split' (rows are copied into partitions, then swapped) or 'adopt' (the table becomes one partition at once and is split afterwards)."});
+    o.adopt = method == "adopt";
     return o;
 }
 } // namespace
@@ -116,6 +121,17 @@ DBOPT_FUNCTION(dbopt_partition_drain_default) {
         pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE, .message = "batch must be positive, not " + std::to_string(batch),
                    .hint = "It is the number of rows copied in one transaction."});
     room::drain_default(parent, batch);
+    return args.nothing();
+}
+
+DBOPT_FUNCTION(dbopt_partition_split) {
+    const Oid partition = args.get<Oid>(0);
+    const int32_t batch = args.get_or<int32_t>(1, 100000);
+    pg::require_toplevel_call(args, "partition_split");
+    if (batch <= 0)
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE, .message = "batch must be positive, not " + std::to_string(batch),
+                   .hint = "It is the number of rows copied in one transaction."});
+    room::split_partition(partition, batch);
     return args.nothing();
 }
 

@@ -131,7 +131,7 @@ GRANT SELECT ON dbopt.partition_sets TO pg_monitor;
 
 CREATE TABLE dbopt.partition_work (
     source regclass PRIMARY KEY,
-    kind text NOT NULL CHECK (kind IN ('convert', 'drain')),
+    kind text NOT NULL CHECK (kind IN ('convert', 'adopt', 'drain', 'split')),
     phase text NOT NULL CHECK (phase IN ('copy', 'settle', 'index', 'catchup', 'swap', 'done')),
     parent regclass,
     staging regclass,
@@ -166,17 +166,19 @@ COMMENT ON VIEW dbopt.partition_conversions IS
 GRANT SELECT ON dbopt.partition_conversions TO pg_monitor;
 
 CREATE FUNCTION dbopt.partition_convert_plan(source regclass, key_column name, step text,
-    max_lock interval DEFAULT '200 ms', accept_lost_constraints boolean DEFAULT false)
+    max_lock interval DEFAULT '200 ms', accept_lost_constraints boolean DEFAULT false,
+    method text DEFAULT 'split')
 RETURNS TABLE (step_no integer, kind text, item text, detail text, command text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_convert_plan';
-COMMENT ON FUNCTION dbopt.partition_convert_plan(regclass, name, text, interval, boolean) IS
+COMMENT ON FUNCTION dbopt.partition_convert_plan(regclass, name, text, interval, boolean, text) IS
     'what stands in the way of a conversion (obstacle), what it would lose (loss), and its steps (step)';
 
 CREATE PROCEDURE dbopt.partition_convert(source regclass, key_column name, step text,
-    max_lock interval DEFAULT '200 ms', accept_lost_constraints boolean DEFAULT false)
+    max_lock interval DEFAULT '200 ms', accept_lost_constraints boolean DEFAULT false,
+    method text DEFAULT 'split')
 LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_convert';
-COMMENT ON PROCEDURE dbopt.partition_convert(regclass, name, text, interval, boolean) IS
-    'turns a plain table into a partitioned one while it is in use; called again after a crash it goes on';
+COMMENT ON PROCEDURE dbopt.partition_convert(regclass, name, text, interval, boolean, text) IS
+    'turns a plain table into a partitioned one while it is in use; called again after a crash it goes on; method split copies the rows into partitions, adopt keeps the table as one partition and has it split afterwards';
 
 CREATE PROCEDURE dbopt.partition_convert_abort(source regclass)
 LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_convert_abort';
@@ -187,6 +189,11 @@ CREATE PROCEDURE dbopt.partition_drain_default(parent regclass, batch integer DE
 LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_drain_default';
 COMMENT ON PROCEDURE dbopt.partition_drain_default(regclass, integer) IS
     'moves rows out of the default partition into the partitions they belong to; at every instant each row is visible once';
+
+CREATE PROCEDURE dbopt.partition_split(split_partition regclass, batch integer DEFAULT 100000)
+LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_split';
+COMMENT ON PROCEDURE dbopt.partition_split(regclass, integer) IS
+    'cuts a partition of a managed table into partitions of one step each; at every instant each row is visible once';
 
 CREATE FUNCTION dbopt.partition_pruning(query text)
 RETURNS TABLE (parent regclass, partitions bigint, scanned bigint, pruned_at text)

@@ -4,7 +4,7 @@
 \set ON_ERROR_STOP off
 SET client_min_messages = error;
 SET timezone = 'UTC';
-SELECT plan(15);
+SELECT plan(18);
 CREATE ROLE part_mallory LOGIN;
 CREATE SCHEMA mal AUTHORIZATION part_mallory;
 SET SESSION AUTHORIZATION part_mallory;
@@ -33,6 +33,9 @@ CREATE TABLE mal.plain (id bigint PRIMARY KEY, ts timestamptz NOT NULL, v int DE
     CHECK (mal.trap('check') = 1), CHECK (mal.trap_of(v, 'check of row') = v));
 CREATE INDEX ON mal.plain ((v + mal.trap('index'))) WHERE mal.trap('predicate') = 1;
 CREATE TRIGGER fire BEFORE INSERT OR UPDATE OR DELETE ON mal.plain FOR EACH ROW EXECUTE FUNCTION mal.fire();
+CREATE TABLE mal.other (LIKE mal.plain INCLUDING ALL);
+CREATE TRIGGER fire BEFORE INSERT OR UPDATE OR DELETE ON mal.other FOR EACH ROW EXECUTE FUNCTION mal.fire();
+INSERT INTO mal.other (id, ts, v, d) SELECT i, now() - i * interval '1 day', i, i FROM generate_series(1, 100) i;
 INSERT INTO mal.plain (id, ts, v, d) SELECT i, now() - i * interval '1 day', i, i FROM generate_series(1, 100) i;
 -- reading the tables folds their index expressions, too
 CREATE FUNCTION mal.rows_of(t regclass) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS
@@ -59,6 +62,12 @@ SELECT count(*) FROM dbopt.partition_convert_plan('mal.plain', 'ts', '1 month') 
 CALL dbopt.partition_convert('mal.plain', 'ts', '1 month', accept_lost_constraints => true);
 SELECT is(relkind::text, 'p', 'converted') FROM pg_class WHERE oid = 'mal.plain'::regclass;
 SELECT is(mal.rows_of('mal.plain'), 100::bigint, 'with every row');
+SELECT is(pg_temp.strangers(), 'none', 'and nothing ran as the superuser');
+CALL dbopt.partition_convert('mal.other', 'ts', '1 month', accept_lost_constraints => true, method => 'adopt');
+CALL dbopt.partition_split('mal.other_adopted');
+DO $$BEGIN FOR i IN 1..600 LOOP EXIT WHEN to_regclass('mal.other_adopted') IS NULL; COMMIT; PERFORM pg_sleep(0.1); END LOOP; END$$;
+SELECT is(to_regclass('mal.other_adopted'), NULL, 'adopted and split');
+SELECT is(mal.rows_of('mal.other'), 100::bigint, 'with every row');
 SELECT is(pg_temp.strangers(), 'none', 'and nothing ran as the superuser');
 SELECT dbopt.partition_manage('mal.ev', '1 month', retention => '2 months') \g /dev/null
 SELECT ok(bool_and(status = 'done'), 'retired by hand') FROM dbopt.partition_maintain('mal.ev');
