@@ -2,7 +2,12 @@
 #include "advisor/advisor.hpp"
 #include "advisor/builds.hpp"
 
+#include <cmath>
+
 using namespace dbopt;
+
+// Two decimals, as EXPLAIN prints costs.
+static double rounded(double d) { return std::round(d * 100) / 100; }
 
 DBOPT_FUNCTION(dbopt_index_suggest) {
     advisor::suggest_options o;
@@ -35,8 +40,8 @@ DBOPT_FUNCTION(dbopt_index_suggest) {
             base = s.cost_before;
         const double benefit = base > 0 ? 100 * (s.cost_before - s.cost_after) / base : 0;
         const double write = base > 0 ? 100 * s.write_cost / base : 0;
-        out.add(++rank, s.relation, s.ddl, s.size_bytes, s.build_ms, s.cost_before, s.cost_after,
-                benefit, write, s.query_ids, s.reason);
+        out.add(++rank, s.relation, s.ddl, s.size_bytes, rounded(s.build_ms), rounded(s.cost_before),
+                rounded(s.cost_after), rounded(benefit), rounded(write), s.query_ids, s.reason);
     }
     return out.done();
 }
@@ -44,7 +49,7 @@ DBOPT_FUNCTION(dbopt_index_suggest) {
 DBOPT_FUNCTION(dbopt_index_whatif) {
     const advisor::whatif_result r =
         advisor::what_if(args.get<std::string>(0), args.get<std::vector<std::string>>(1));
-    return args.record({r.cost_before, r.cost_after, r.used, r.warnings, r.plan});
+    return args.record({rounded(r.cost_before), rounded(r.cost_after), r.used, r.warnings, r.plan});
 }
 
 DBOPT_FUNCTION(dbopt_index_size) {

@@ -67,7 +67,17 @@ bool universe::sortable(Oid relation, relation_facts &f, int column) {
         return true;
     auto [it, fresh] = f.sortable.try_emplace(column, false);
     if (fresh)
-        it->second = pg::has_btree_class(relation, static_cast<AttrNumber>(column));
+        it->second = pg::has_btree_class(relation, static_cast<AttrNumber>(column)) &&
+                     sizes_.widest(relation, static_cast<AttrNumber>(column)) < 2000;
+    return it->second;
+}
+
+// Documents, lists and long texts are not worth carrying along for an index-only scan.
+bool universe::coverable(Oid relation, relation_facts &f, int column) {
+    auto [it, fresh] = f.coverable.try_emplace(column, false);
+    if (fresh)
+        it->second = pg::is_scalar_column(relation, static_cast<AttrNumber>(column)) &&
+                     sizes_.widest(relation, static_cast<AttrNumber>(column)) <= 200;
     return it->second;
 }
 
@@ -75,6 +85,7 @@ core::relation_usage universe::translate(const whatif::relation_use &use, relati
     core::relation_usage out;
     out.relation = use.relation;
     out.index_only = !use.whole_row;
+    out.limited = use.limited;
     for (const AttrNumber n : use.needed)
         out.needed.push_back(n);
     using from = whatif::use_kind;
@@ -89,6 +100,7 @@ core::relation_usage universe::translate(const whatif::relation_use &use, relati
         to.alternative = u.alternative;
         to.descending = u.descending;
         to.nulls_first = u.nulls_first;
+        to.exact = u.kind == from::equal || u.kind == from::is_null;
         switch (u.kind) {
         case from::equal:
         case from::in_list:
@@ -142,6 +154,7 @@ void universe::add_query(int query, const std::vector<whatif::relation_use> &use
         limits.width = options_.max_width;
         limits.per_relation = uses.size() > 6 ? 60 : uses.size() > 3 ? 100 : 160;
         limits.sortable = [&](int column) { return sortable(use.relation, f, column); };
+        limits.coverable = [&](int column) { return coverable(use.relation, f, column); };
         if (allowed("btree")) {
             core::propose_btrees(u, limits, &found);
             propose_partial(use, u, f, &found);
@@ -246,6 +259,7 @@ void universe::propose_partial(const whatif::relation_use &use, const core::rela
         limits.width = std::min(2, options_.max_width);
         limits.per_relation = 12;
         limits.sortable = [&](int column) { return sortable(use.relation, f, column); };
+        limits.coverable = [&](int column) { return coverable(use.relation, f, column); };
         core::propose_btrees(rest, limits, &found);
         if (found.empty() && sortable(use.relation, f, shape.column))
             found.insert({.relation = use.relation, .keys = {{shape.column, false, false, 0}}, .includes = {}});

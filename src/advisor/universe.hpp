@@ -64,7 +64,7 @@ class universe {
             int queries;
         };
         std::map<int, std::vector<comparison>> compared; // column = constant, by column
-        std::map<int, bool> sortable;
+        std::map<int, bool> sortable, coverable;
     };
     relation_facts &facts(Oid relation);
     void load_existing(Oid relation, relation_facts *out);
@@ -76,6 +76,7 @@ class universe {
     bool recurs(const relation_facts &f, int column, Node *condition) const;
     int expression_number(relation_facts &f, Node *expression);
     bool sortable(Oid relation, relation_facts &f, int column);
+    bool coverable(Oid relation, relation_facts &f, int column);
     bool exists_already(const relation_facts &f, const core::index_candidate &c) const;
     core::relation_usage translate(const pg::whatif::relation_use &use, relation_facts &f);
     pg::whatif::index_spec specify(const core::index_candidate &c) const;

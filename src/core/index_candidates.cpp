@@ -38,6 +38,8 @@ class proposer {
                 orders_[u.group].push_back({u.column, u.descending, u.nulls_first, 0});
                 continue;
             }
+            if (u.exact && !u.alternative)
+                exact_.insert(u.column);
             const index_key key{u.column, false, false, u.opclass};
             auto same = std::find_if(leads_.begin(), leads_.end(),
                                      [&](const leading &l) { return l.key == key; });
@@ -112,8 +114,11 @@ class proposer {
             return;
         std::vector<int> rest, unsortable;
         for (const int column : usage_.needed)
-            if (!has(sequence, column))
+            if (!has(sequence, column)) {
+                if (limits_.coverable && !limits_.coverable(column))
+                    return;
                 (limits_.sortable && !limits_.sortable(column) ? unsortable : rest).push_back(column);
+            }
         if (rest.size() + unsortable.size() == 0 ||
             rest.size() + unsortable.size() + sequence.size() > width_)
             return;
@@ -126,11 +131,24 @@ class proposer {
     }
 
     void put(const std::vector<index_key> &keys, const std::vector<int> &includes) {
+        if (gambles(keys))
+            return;
         index_candidate c;
         c.relation = usage_.relation;
         c.keys = keys;
         c.includes = includes;
         made_ += out_->insert(std::move(c)).second ? 1 : 0;
+    }
+
+    // The first few rows in order, found by reading the order and throwing away what another condition
+    // does not want: the planner believes that the wanted ones are spread evenly, and where they are not
+    // the whole index is read. With the condition's column in front there is nothing to believe.
+    bool gambles(const std::vector<index_key> &keys) const {
+        if (!usage_.limited || exact_.empty() || keys.empty() || exact_.contains(keys[0].column))
+            return false;
+        return std::any_of(orders_.begin(), orders_.end(), [&](const auto &order) {
+            return order.second[0].column == keys[0].column;
+        });
     }
 
     const relation_usage &usage_;
@@ -139,6 +157,7 @@ class proposer {
     size_t width_;
     size_t made_ = 0;
     std::vector<leading> leads_;
+    std::set<int> exact_;
     std::map<int, std::vector<index_key>> orders_;
 };
 

@@ -35,6 +35,7 @@ struct usage {
     int group = 0;          // join: the partner; order: the sequence this is the next column of
     double selectivity = 1;
     bool alternative = false; // in one arm of an OR
+    bool exact = false;       // one value: the order of the next column is kept
     bool descending = false;
     bool nulls_first = false;
 };
@@ -43,12 +44,14 @@ struct relation_usage {
     std::vector<usage> uses;
     std::vector<int> needed; // what an index-only scan returns or filters on
     bool index_only = true;  // false: whole row or system columns are wanted
+    bool limited = false;    // only the first few rows are wanted
 };
 
 struct candidate_limits {
     int width = 3;
     size_t per_relation = 160;
     std::function<bool(int column)> sortable; // has a b-tree class
+    std::function<bool(int column)> coverable; // narrow enough to be carried along
 };
 void propose_btrees(const relation_usage &usage, const candidate_limits &limits,
                     std::set<index_candidate> *out);

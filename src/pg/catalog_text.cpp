@@ -29,6 +29,14 @@ bool is_default_class(Oid opclass) {
     });
 }
 
+bool is_scalar_column(Oid relation, AttrNumber column) {
+    return call([&] {
+        const Oid type = getBaseType(get_atttype(relation, column));
+        return !OidIsValid(get_element_type(type)) && type != JSONBOID && type != JSONOID &&
+               type != TSVECTOROID && type != XMLOID && get_typtype(type) != TYPTYPE_COMPOSITE;
+    });
+}
+
 static const Var *plain_column(const Node *node) {
     while (node != nullptr && IsA(node, RelabelType))
         node = reinterpret_cast<const Node *>(reinterpret_cast<const RelabelType *>(node)->arg);

@@ -10,6 +10,7 @@ namespace dbopt::pg {
 std::string column_name(Oid relation, AttrNumber column); // unquoted
 bool has_class(Oid relation, AttrNumber column, Oid method); // a default operator class
 bool is_default_class(Oid opclass);
+bool is_scalar_column(Oid relation, AttrNumber column); // no array, document or composite
 inline bool has_btree_class(Oid relation, AttrNumber column) {
     return has_class(relation, column, BTREE_AM_OID);
 }

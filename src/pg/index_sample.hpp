@@ -24,6 +24,7 @@ class size_model {
         bool known = false;
     };
     column_statistics statistics(Oid relation, AttrNumber column);
+    int widest(Oid relation, AttrNumber column); // bytes, in the sample
 
   private:
     struct column {
@@ -45,6 +46,7 @@ class size_model {
     column expression_column(Oid relation, sample &s, Node *expression);
     double distinct_keys(Oid relation, sample &s, const std::vector<const column *> &keys,
                          const std::vector<AttrNumber> &numbers);
+    index_shape of_leaves(const definition &d);
     index_shape btree(const definition &d, double tuples);
     index_shape gin(const definition &d, double tuples);
 

@@ -391,6 +391,22 @@ index_spec for_leaf(const index_spec &spec, const AttrMap *map, Oid leaf, Oid le
     return out;
 }
 
+} // namespace
+
+index_spec leaf_spec(const index_spec &spec, Oid leaf) {
+    const AttrMap *map = call([&] {
+        Relation parent = table_open(spec.relation, AccessShareLock);
+        Relation kid = table_open(leaf, AccessShareLock);
+        AttrMap *m = compat::attributes_by_name(RelationGetDescr(kid), RelationGetDescr(parent));
+        table_close(kid, NoLock);
+        table_close(parent, NoLock);
+        return m;
+    });
+    return for_leaf(spec, map, leaf, get_rel_type_id(leaf));
+}
+
+namespace {
+
 void apply_shape(IndexOptInfo *model, const index_shape &shape, double share) {
     model->pages = static_cast<BlockNumber>(std::clamp(shape.pages * share, 1.0, 4294967000.0));
     model->tuples = std::max(0.0, shape.tuples * share);
@@ -434,20 +450,8 @@ int engine::add_index(const index_spec &spec, const index_shape &shape) {
             const Oid child = list_nth_oid(children, i);
             if (get_rel_relkind(child) != RELKIND_RELATION)
                 continue;
-            const AttrMap *map = call([&] {
-                MemoryContext old = MemoryContextSwitchTo(context_);
-                Relation parent = table_open(spec.relation, AccessShareLock);
-                Relation kid = table_open(child, AccessShareLock);
-                AttrMap *m = compat::attributes_by_name(RelationGetDescr(kid),
-                                                        RelationGetDescr(parent));
-                table_close(kid, NoLock);
-                table_close(parent, NoLock);
-                MemoryContextSwitchTo(old);
-                return m;
-            });
             leaves.emplace_back();
-            build_template(for_leaf(spec, map, child, get_rel_type_id(child)), child, shape,
-                           &leaves.back());
+            build_template(leaf_spec(spec, child), child, shape, &leaves.back());
         }
     }
     indexes_.push_back(std::move(leaves));
@@ -548,6 +552,7 @@ std::pair<double, std::vector<relation_use>> engine::inspect(int query) {
                        .rows = raw->rows,
                        .pages = raw->pages,
                        .whole_row = raw->whole_row,
+                       .limited = raw->limited,
                        .needed = {},
                        .uses = {},
                        .conditions = {}};

@@ -67,6 +67,7 @@ struct relation_use {
     Oid relation = InvalidOid;
     double tuples = 0, rows = 0, pages = 0;
     bool whole_row = false;          // an index-only scan is impossible
+    bool limited = false;            // the query wants the first few rows only
     std::vector<AttrNumber> needed;  // columns an index-only scan would have to return
     std::vector<column_use> uses;
     struct condition {

@@ -305,6 +305,7 @@ void collect_relation(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, ar
     out->tuples = rel->tuples;
     out->rows = rel->rows;
     out->pages = rel->pages;
+    out->limited = root->parse->limitCount != nullptr;
     pull_varattnos(reinterpret_cast<Node *>(rel->reltarget->exprs), rel->relid, &out->needed);
     ListCell *cell;
     foreach (cell, rel->baserestrictinfo) {

@@ -73,7 +73,7 @@ struct raw_condition {
 struct raw_relation {
     Oid relation;
     double tuples, rows, pages;
-    bool whole_row;
+    bool whole_row, limited;
     Bitmapset *needed; // attribute numbers, offset by FirstLowInvalidHeapAttributeNumber
     List *uses;        // of raw_use *
     List *conditions;  // of raw_condition *
@@ -81,6 +81,8 @@ struct raw_relation {
 
 // Called by the set_rel_pathlist hook; plain C style (it may be jumped over).
 void collect_relation(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, armed_state *into);
+// The same index on a partition, whose columns may stand in another order.
+index_spec leaf_spec(const index_spec &spec, Oid leaf);
 // The names printed by plan_text for hypothetical indexes.
 const char *hypothetical_name(Oid index);
 
