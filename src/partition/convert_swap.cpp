@@ -123,7 +123,8 @@ std::vector<std::pair<std::string, std::string>> outgoing_keys(Oid table) {
 // parent's key takes a partition's over when that is marked as checked.
 void add_trusted_keys(Oid under, const std::vector<std::pair<std::string, std::string>> &keys) {
     for (const auto &[name, definition] : keys) {
-        for (const pg::row leaf : pg::query("SELECT relid::text FROM pg_partition_tree($1::oid::regclass) WHERE isleaf", {under}))
+        for (const pg::row leaf : pg::query("SELECT relid::text FROM pg_partition_tree($1::oid::regclass) WHERE isleaf UNION ALL "
+                                           "SELECT oid::regclass::text FROM pg_class WHERE oid = $1 AND relkind = 'r' AND NOT relispartition", {under}))
             pg::query("ALTER TABLE " + leaf.get<std::string>(0) + " ADD CONSTRAINT " + name + " " + definition + " NOT VALID");
         trust_constraint(under, name, 'f');
     }

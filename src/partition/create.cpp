@@ -96,7 +96,8 @@ recipe make_recipe(const open_set &s, const core::bounds *range) {
         statement = new pg::statement(recipe_sql, {OIDOID, OIDOID});
     recipe r;
     const std::string suffix =
-        range != nullptr ? core::partition_suffix(s.calendar, range->lower) : "_default";
+        range == nullptr ? "_default"
+        : core::partition_suffix(s.calendar, range->lower != core::minus_infinity ? range->lower : s.calendar.floor(range->upper - 1));
     const std::string plain = free_name(s.table.schema, s.table.name, suffix, r.note);
     r.name = pg::quote_identifier(schema_name(s.table.schema)) + "." + pg::quote_identifier(plain);
     const pg::result found = statement->run({s.table.relation, s.config.template_table});

@@ -153,7 +153,6 @@ bool swap_once(const work &w, open_set &s) {
         pg::query("ALTER TABLE " + staged + " DETACH PARTITION " + leaf);
         add_trusted_keys(e.relation, outgoing_keys(w.parent));
         pg::query("ALTER TABLE " + parent + " ATTACH PARTITION " + leaf + " " + bound);
-        pg::query("ALTER TABLE " + leaf + " DROP CONSTRAINT _dbopt_bound");
     };
     for (const pg::partition_entry &e : staging.partitions)
         move(e, s.bound_clause(e.range));
@@ -227,16 +226,46 @@ template <class F> void insist(Oid parent, F &&f) {
     pg::commit_and_restart();
 }
 
+// The constraints that spared ATTACH its scans; the partition bound says the same.
+void drop_helpers(Oid parent) {
+    const pg::result left = pg::query("SELECT conrelid::oid FROM pg_constraint JOIN pg_inherits ON inhrelid = conrelid "
+                                      "WHERE inhparent = $1 AND contype = 'c' AND conname = '_dbopt_bound' AND conislocal", {parent});
+    std::vector<Oid> leaves;
+    for (const pg::row r : left)
+        leaves.push_back(r.get<Oid>(0));
+    for (const Oid leaf : leaves) {
+        for (int tries = 0; tries < 20; ++tries) {
+            const bool done = try_briefly([&] {
+                if (!pg::find_relation(leaf))
+                    return;
+                const pg::as_owner owner(pg::owner_of(leaf));
+                pg::query("ALTER TABLE " + pg::qualified_name(leaf) + " DROP CONSTRAINT _dbopt_bound");
+            }, hold_ms);
+            pg::commit_and_restart();
+            if (done)
+                break;
+            pg::pause(50);
+        }
+    }
+}
+
 void move_rows(Oid parent, Oid source, int64_t batch_rows) {
     work w = *load_work(source);
     copy_and_prove(w, std::max<int64_t>(64, batch_rows / 50));
+    int64_t longest = 50;
     swap_at_a_calm_moment(w, hold_ms, [&] {
         opened o(parent);
+        const int64_t began = pg::clock().us;
         const bool done = swap_once(w, *o.set);
+        // A loaded machine: rather another try than a long wait for everybody, but not for ever.
+        const int64_t took = (pg::clock().us - began) / 1000;
+        if (done && took > longest)
+            longest *= 2, pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "the swap took " + std::to_string(took) + " ms"});
         if (done)
             forget_work(source);
         return done;
     });
+    drop_helpers(parent);
 }
 
 } // namespace

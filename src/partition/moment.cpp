@@ -8,6 +8,7 @@
 #include "pg/query.hpp"
 #include "pg/transaction.hpp"
 #include <algorithm>
+#include <ctime>
 
 namespace dbopt::partition {
 
@@ -68,13 +69,13 @@ void swap_at_a_calm_moment(work &w, int64_t hold_ms, const std::function<bool()>
                 pg::commit_and_restart();
                 const int64_t applied = pg::clock().us;
                 if (outlived(seen, hold_ms, trusting)) {
-                    const int64_t calm = pg::clock().us;
+                    const int64_t calm = pg::clock().us, cpu = std::clock();
                     (void)try_briefly([&] { done = swap(); }, hold_ms);
                     pg::commit_and_restart();
                     if (done)
                         pg::log("dbopt: swap", "writers waited " + std::to_string((pg::clock().us - locked) / 1000) + " ms: last changes " +
                                 std::to_string((applied - locked) / 1000) + ", older snapshots " + std::to_string((calm - applied) / 1000) +
-                                ", swap " + std::to_string((pg::clock().us - calm) / 1000));
+                                ", swap " + std::to_string((pg::clock().us - calm) / 1000) + " (CPU " + std::to_string((std::clock() - cpu) / 1000) + ")");
                 }
                 pg::commit_and_restart();
             }
