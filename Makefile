@@ -14,7 +14,9 @@ OBJS        = $(SOURCES:.cpp=.o)
 # The rooms' SQL objects, in the order in which they may depend on each other.
 ROOMS       = pg scheduler capture partition matview advisor bloat maintenance monitor pool cache \
               toolkit overview
-ROOM_SQL    = src/install.sql $(wildcard $(ROOMS:%=src/%/install.sql))
+# (a long one in several files: install.sql first, then install_*.sql by name).
+ROOM_SQL    = src/install.sql $(foreach r,$(ROOMS),$(wildcard src/$(r)/install.sql) \
+              $(sort $(wildcard src/$(r)/install_*.sql)))
 DATA        = $(wildcard updates/dbopt--*--*.sql)
 DATA_built  = dbopt--$(EXT_VERSION).sql
 REGRESS     = $(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))

@@ -32,7 +32,7 @@ SELECT i.indrelid::regclass AS relation, i.indexrelid::regclass AS index, am.amn
     COALESCE(d.stats_reset, pg_postmaster_start_time()) AS counted_since,
     CASE WHEN t.seq_scan + t.idx_scan > 0
         THEN round((100.0 * s.idx_scan / (t.seq_scan + t.idx_scan))::numeric, 2)::float8 END AS share_of_scans_pct,
-    pg_get_indexdef(i.indexrelid) AS ddl
+    dbopt._index_ddl(i.indexrelid) AS ddl
 FROM pg_index AS i
 JOIN pg_class AS c ON c.oid = i.indexrelid
 JOIN pg_am AS am ON am.oid = c.relam

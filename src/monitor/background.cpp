@@ -28,10 +28,13 @@ bool due(int64_t now_us, int64_t &last_us, int64_t every_s) {
 
 void background() {
     static int64_t last_normal = 0;
+    static int64_t last_deep = 0;
     static int64_t last_snapshot = 0;
     const int64_t now = pg::clock().us;
     const bool normal = due(now, last_normal, 60);
-    round([&] { check_alerts(normal ? tier::normal : tier::fast); });
+    const bool deep = normal && due(now, last_deep, 600);
+    round([&] { check_alerts(deep ? tier::deep : normal ? tier::normal : tier::fast); });
+    round([] { send_alerts(); });
     if (due(now, last_snapshot, current_settings().snapshot_interval))
         round([] { take_snapshot(); });
 }

@@ -87,6 +87,24 @@ DBOPT_FUNCTION(dbopt_folder_bytes) {
     return args.result(pg::folder_bytes(args.get<std::string>(0).c_str()));
 }
 
+// NULL while somebody holds the table: pg_get_indexdef would wait for him.
+DBOPT_FUNCTION(dbopt_index_ddl) {
+    const Oid index = args.get<Oid>(0);
+    const auto table = pg::scalar<Oid>("SELECT indrelid FROM pg_catalog.pg_index WHERE indexrelid = $1", {index});
+    std::optional<std::string> ddl;
+    if (table && pg::try_lock(*table, AccessShareLock)) {
+        if (pg::try_lock(index, AccessShareLock)) {
+            ddl = pg::scalar<std::string>("SELECT pg_catalog.pg_get_indexdef($1::pg_catalog.oid)", {index});
+            pg::unlock(index, AccessShareLock);
+        }
+        pg::unlock(*table, AccessShareLock);
+    }
+    if (ddl)
+        return args.result(*ddl);
+    const_cast<FunctionCallInfo>(args.info())->isnull = true;
+    return args.nothing();
+}
+
 DBOPT_FUNCTION(dbopt_database_bytes) { return args.result(pg::current_inventory()->database_bytes()); }
 
 DBOPT_FUNCTION(dbopt_relation_bytes) {

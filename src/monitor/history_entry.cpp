@@ -1,6 +1,7 @@
 // SQL entry points of alerts, snapshots, windows, baselines and forecasts.
 #include "core/forecast.hpp"
 #include "monitor/history.hpp"
+#include "monitor/history_partitions.hpp"
 #include "monitor/report.hpp"
 #include "pg/entry.hpp"
 
@@ -12,6 +13,20 @@ DBOPT_FUNCTION(dbopt_alert_check) {
         out.add(c.rule, c.from, c.to, c.value, c.detail, c.muted);
     return out.done();
 }
+
+DBOPT_FUNCTION(dbopt_window) {
+    pg::rows out(args);
+    const monitor::recent_growth w = monitor::counters_since(args.get<pg::interval>(0).seconds());
+    for (const monitor::counter_growth &g : w.counters)
+        out.add(g.name, g.delta, g.per_hour, w.seconds);
+    return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_history_partition) {
+    return args.result(monitor::ensure_history_partition(args.get<pg::timestamptz>(0)));
+}
+
+DBOPT_FUNCTION(dbopt_alert_send) { return args.result(monitor::send_alerts()); }
 
 DBOPT_FUNCTION(dbopt_snapshot) {
     const auto at = monitor::take_snapshot();

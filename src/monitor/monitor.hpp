@@ -36,6 +36,20 @@ std::span<const point> points();
 // Counters alone cost one read of the statistics; gauges also read the size of the database's folders.
 std::vector<std::optional<double>> read_points(bool with_gauges);
 
+// A counter's growth since the youngest snapshot that is at least `span` old, else since the oldest one,
+// else (no snapshot yet) since the server began to count. What went backwards was reset by somebody:
+// what it shows now has come since. per_hour is never extrapolated: in its first hour a server shows
+// what has come so far.
+struct counter_growth {
+    const char *name;
+    std::optional<double> delta = {}, per_hour = {};
+};
+struct recent_growth {
+    std::optional<double> seconds; // nothing: nobody knows since when
+    std::vector<counter_growth> counters = {};
+};
+recent_growth counters_since(double span_seconds);
+
 // ---- alerts ----
 struct alert_change {
     std::string rule;
@@ -49,7 +63,11 @@ struct alert_change {
 // dbopt_alert, one JSON line in the log). Nothing on a standby or while another round runs.
 std::vector<alert_change> check_alerts(tier limit);
 
-// The worker's round: fast alerts each time, normal ones every minute, a snapshot when it is due.
+// Hands what waits in the outbox to pg_net, where it is installed. Returns how many.
+int64_t send_alerts();
+
+// The worker's round: fast alerts each time, normal ones every minute, deep ones every ten minutes, a
+// snapshot when it is due.
 void background();
 
 struct settings {

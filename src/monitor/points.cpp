@@ -100,4 +100,38 @@ std::vector<std::optional<double>> read_points(bool with_gauges) {
     return out;
 }
 
+recent_growth counters_since(double span_seconds) {
+    // Kept: planning over all partitions would take longer than running.
+    static const auto *base = new pg::statement(
+        "(SELECT extract(epoch FROM pg_catalog.clock_timestamp() - h.taken_at)::pg_catalog.float8, "
+        "pg_catalog.array_replace(h.values, NULL, 'NaN') FROM dbopt.history h "
+        "WHERE h.taken_at <= $1 ORDER BY h.taken_at DESC LIMIT 1) UNION ALL "
+        "(SELECT extract(epoch FROM pg_catalog.clock_timestamp() - h.taken_at)::pg_catalog.float8, "
+        "pg_catalog.array_replace(h.values, NULL, 'NaN') FROM dbopt.history h "
+        "ORDER BY h.taken_at LIMIT 1) LIMIT 1", {TIMESTAMPTZOID});
+    const pg::timestamptz until{pg::clock().us - static_cast<int64_t>(span_seconds * 1e6)};
+    const pg::result then = base->run({until});
+    std::vector<double> old;
+    recent_growth out;
+    if (!then.empty()) {
+        out.seconds = then[0].get<double>(0);
+        old = then[0].get<std::vector<double>>(1);
+    } else {
+        out.seconds = pg::scalar<double>("SELECT extract(epoch FROM pg_catalog.clock_timestamp() - stats_reset)::pg_catalog.float8 "
+                                         "FROM pg_catalog.pg_stat_database WHERE datname = pg_catalog.current_database()");
+    }
+    const auto now = read_points(false);
+    for (size_t i = 0; i < counter_columns; ++i) {
+        counter_growth g{.name = all_points[i].name};
+        if (now[i]) {
+            const double before = i < old.size() && old[i] <= *now[i] ? old[i] : 0; // NaN compares as false
+            g.delta = *now[i] - before;
+            if (out.seconds)
+                g.per_hour = 3600 * *g.delta / std::max(*out.seconds, 3600.0);
+        }
+        out.counters.push_back(g);
+    }
+    return out;
+}
+
 } // namespace dbopt::monitor

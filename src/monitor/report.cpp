@@ -259,8 +259,8 @@ void lists(std::string &out, const pg::interval &span) {
     table(out, "partitions", "Partition sets", "Managed partitioned tables",
           "SELECT parent::pg_catalog.text, step::pg_catalog.text, retention::pg_catalog.text FROM dbopt.partition_sets LIMIT 30",
           {{"Table", show::text}, {"Step", show::text}, {"Retention", show::text}});
-    table(out, "matviews", "Materialized views", "Managed materialized views",
-          "SELECT matview::pg_catalog.text, mode, staleness::pg_catalog.text FROM dbopt.matviews LIMIT 30",
+    table(out, "matviews", "Materialized views", "Materialized views, and how old their data are",
+          "SELECT matview::pg_catalog.text, coalesce(mode, 'not managed'), pg_catalog.date_trunc('second', staleness)::pg_catalog.text FROM dbopt._matview_ages() LIMIT 30",
           {{"View", show::text}, {"Mode", show::text}, {"Staleness", show::text}});
     table(out, "pools", "Pools", "Connection pools now",
           "SELECT name, kind, used, free, waiting, max_size, utilization_pct, health, detail FROM dbopt.pools",

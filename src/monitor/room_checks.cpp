@@ -32,14 +32,38 @@ constexpr check matview_checks[] = {
 constexpr const char *matview_sql = R"(
 SELECT 'matview_staleness_hours', coalesce(max(extract(epoch FROM staleness)) / 3600, 0)::float8,
        coalesce((array_agg(matview::text ORDER BY staleness DESC NULLS LAST))[1], 'no managed materialized views')
-FROM dbopt.matviews)";
+FROM dbopt._matview_ages() WHERE managed)";
 
 constexpr check partition_checks[] = {
     {"partition_problems", "problems", {1, std::nullopt}, "SELECT * FROM dbopt.partition_check();", 300},
 };
+constexpr check ahead_checks[] = {
+    {"partitions_not_ahead", "sets", {1, std::nullopt},
+     "SELECT * FROM dbopt.partition_maintain(); see last_problem in dbopt.partition_sets.", 300},
+    {"partitions_none_ahead", "sets", {std::nullopt, 1},
+     "Rows will soon find no partition: SELECT * FROM dbopt.partition_maintain();", 60},
+};
+// Sets by time only: how far ids have come is in the data. One that was managed just now has its time.
+constexpr const char *ahead_sql = R"(
+SELECT v.* FROM (
+  SELECT count(*) FILTER (WHERE ahead < premake) AS few, count(*) FILTER (WHERE ahead = 0) AS none,
+         (array_agg(parent::text ORDER BY ahead))[1] AS worst, min(ahead) AS least, count(*) AS n
+  FROM dbopt.partition_sets WHERE time_encoding <> 'id' AND partitions > 0 AND premake > 0) p,
+LATERAL (VALUES ('partitions_not_ahead', few::float8, CASE WHEN few > 0 THEN format('%s: %s ahead', worst, least) ELSE format('%s sets', n) END),
+                ('partitions_none_ahead', none, CASE WHEN none > 0 THEN worst ELSE format('%s sets', n) END)
+) v(check_name, value, detail))";
+
+constexpr check expected_checks[] = {
+    {"indexes_expected_missing", "indexes", {1, std::nullopt},
+     "See dbopt.index_expected: problem says why it is not built.", 600},
+};
+constexpr const char *expected_sql = R"(
+SELECT 'indexes_expected_missing', count(*)::float8,
+       coalesce((array_agg(e.ddl || coalesce(' (' || e.problem || ')', '') ORDER BY e.since))[1], 'none')
+FROM dbopt.index_expected e WHERE e.run_id IS NULL)";
 constexpr const char *partition_sql = R"(
-SELECT 'partition_problems', count(*) FILTER (WHERE severity <> 'info')::float8,
-       coalesce((array_agg(parent::text || ': ' || problem) FILTER (WHERE severity <> 'info'))[1], 'none')
+SELECT 'partition_problems', count(*) FILTER (WHERE severity IN ('warning', 'critical', 'error'))::float8,
+       coalesce((array_agg(parent::text || ': ' || problem) FILTER (WHERE severity IN ('warning', 'critical', 'error')))[1], 'none')
 FROM dbopt.partition_check())";
 
 constexpr check job_checks[] = {
@@ -106,7 +130,7 @@ LATERAL (VALUES
   ('workers_missing', CASE WHEN preloaded AND NOT standby THEN CASE WHEN workers = 0 THEN 1 ELSE 0 END END, format('%s workers of dbopt', workers)),
   ('shared_memory_bytes', (SELECT coalesce(sum(allocated_size), 0) FROM pg_shmem_allocations WHERE name LIKE 'dbopt%')::float8, 'shared memory of dbopt'),
   ('history_bytes', (SELECT coalesce(sum(c.relpages), 0) * 8192 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE n.nspname = 'dbopt' AND c.relname LIKE 'history%')::float8, 'tables dbopt.history…'),
+       WHERE n.nspname = 'dbopt' AND c.relkind IN ('r', 'i') AND c.relname LIKE 'history%')::float8, 'tables dbopt.history…'),
   ('history_age_minutes', minutes, CASE WHEN minutes IS NULL THEN 'no snapshot yet' ELSE 'since the last snapshot' END)
 ) v(check_name, value, detail))";
 
@@ -116,8 +140,10 @@ constexpr probe probes[] = {
     {"jobs", tier::normal, false, "dbopt.jobs", job_sql, nullptr, job_checks},
     {"queue", tier::normal, false, "dbopt.run", queue_sql, nullptr, queue_checks},
     {"workload", tier::normal, true, "dbopt.workload", workload_sql, nullptr, workload_checks},
-    {"matviews", tier::normal, false, "dbopt.matviews", matview_sql, nullptr, matview_checks},
+    {"matviews", tier::normal, false, "dbopt._matview_state", matview_sql, nullptr, matview_checks},
     {"partitions", tier::deep, false, "dbopt.partition_sets", partition_sql, nullptr, partition_checks},
+    {"partitions ahead", tier::normal, false, "dbopt.partition_sets", ahead_sql, nullptr, ahead_checks},
+    {"expected indexes", tier::normal, false, "dbopt.index_expected", expected_sql, nullptr, expected_checks},
     {"bloat", tier::normal, false, "dbopt.bloat", bloat_sql, nullptr, bloat_checks},
 };
 

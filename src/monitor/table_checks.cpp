@@ -186,6 +186,7 @@ void measure_indexes(measurements &into) {
     std::unordered_map<std::string_view, Oid> first;
     found invalid, duplicate, unused, many, keys, not_valid, disabled;
     double unused_bytes = 0, keys_without = 0;
+    const Oid own = own_schema();
     for (const pg::stored_index &i : all->indexes()) {
         of[i.table].push_back(&i);
         if (const auto [at, fresh] = first.emplace(i.signature, i.oid); !fresh)
@@ -208,10 +209,12 @@ void measure_indexes(measurements &into) {
         if (!c.validated)
             not_valid.add(c.table);
         const auto at = of.find(c.table);
+        const auto r = relation.find(c.table);
+        if (r == relation.end() || r->second->schema == own)
+            continue; // dbopt's own tables are no one else's to index
         if (c.foreign_key && (at == of.end() || std::none_of(at->second.begin(), at->second.end(), [&](const auto *i) { return serves(*i, c); }))) {
             ++keys_without;
-            const auto r = relation.find(c.table);
-            keys.add(c.table, r != relation.end() ? r->second->pages : 0);
+            keys.add(c.table, r->second->pages);
         }
     }
     for (const pg::row &r : pg::query("SELECT DISTINCT tgrelid FROM pg_catalog.pg_trigger WHERE tgenabled = 'D' "

@@ -117,7 +117,7 @@ GRANT EXECUTE ON FUNCTION dbopt._partition_candidates() TO pg_monitor;
 -- failed. A room that is not there proposes nothing.
 CREATE FUNCTION dbopt._setup_plan(environment text, OUT area text, OUT object text, OUT command text,
     OUT reason text, OUT how text, OUT detail text)
-RETURNS SETOF record LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+RETURNS SETOF record LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
 #variable_conflict use_column
 DECLARE
     libraries text := (SELECT s.setting FROM pg_settings s WHERE s.name = 'shared_preload_libraries');
@@ -229,7 +229,11 @@ BEGIN
     FOR bounds IN
         SELECT regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)')
         FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
-        WHERE h.inhparent = parent ORDER BY 1 DESC NULLS LAST LIMIT 1
+        WHERE h.inhparent = parent
+          -- reading the bound of a locked partition would wait
+          AND NOT EXISTS (SELECT FROM pg_locks l WHERE l.relation = c.oid AND l.mode = 'AccessExclusiveLock' AND l.pid <> pg_backend_pid()
+                          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+        ORDER BY 1 DESC NULLS LAST LIMIT 1
     LOOP
         RETURN bounds[2]::timestamptz - bounds[1]::timestamptz;
     END LOOP;
@@ -347,7 +351,7 @@ GRANT EXECUTE ON FUNCTION dbopt._advice_sources() TO pg_monitor;
 
 CREATE FUNCTION dbopt._advice(OUT score float8, OUT area text, OUT object text, OUT action text,
     OUT command text, OUT reason text, OUT expected_gain text, OUT how text)
-RETURNS SETOF record LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+RETURNS SETOF record LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
 #variable_conflict use_column
 DECLARE
     source record;

@@ -68,6 +68,10 @@ void checker::default_rows() {
     if (!s.table.has_default || s.table.default_partition.kind != 'r')
         return;
     const std::string name = pg::qualified_name(s.table.default_partition.relation);
+    if (!pg::try_lock(s.table.default_partition.relation, AccessShareLock)) {
+        add("notice", "default not read", name + " is locked: it was not looked at for rows", "");
+        return;
+    }
     const pg::as_owner owner(s.table.owner);
     if (pg::scalar<bool>("SELECT EXISTS (SELECT FROM ONLY " + name + ")").value_or(false))
         add("warning", "rows in default",
@@ -77,7 +81,7 @@ void checker::default_rows() {
 
 void checker::catalogs() {
     for (const pg::row r : pg::query(
-             "SELECT c.relname::text, x.relname::text, pg_get_indexdef(x.oid) FROM pg_inherits h "
+             "SELECT c.relname::text, x.relname::text, coalesce(dbopt._index_ddl(x.oid), '') FROM pg_inherits h "
              "JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_index p ON p.indrelid = h.inhparent "
              "JOIN pg_class x ON x.oid = p.indexrelid "
              "WHERE h.inhparent = $1 AND c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM pg_inherits hi "
@@ -125,6 +129,16 @@ std::vector<std::unique_ptr<open_set>> open_all(const std::vector<set_config> &c
     return sets;
 }
 
+// How far ids have come is read from the data: that would wait behind an exclusive lock.
+bool locked(const open_set &s) {
+    for (const pg::partition_entry &e : s.table.partitions) {
+        if (!pg::try_lock(e.relation, AccessShareLock))
+            return true;
+        pg::unlock(e.relation, AccessShareLock);
+    }
+    return false;
+}
+
 int rank(const std::string &severity) {
     return severity == "critical" ? 0 : severity == "warning" ? 1 : 2;
 }
@@ -147,6 +161,10 @@ std::vector<finding> check(Oid parent) {
                               pg::call([&] { return pg_class_aclcheck(s->table.relation, GetUserId(), ACL_SELECT) == ACLCHECK_OK; });
         if (!readable) {
             c.add("notice", "not checked", "only its owner or a reader of the table may look into it", "");
+            continue;
+        }
+        if (s->config.unit == core::key_unit::id && locked(*s)) {
+            c.add("notice", "not checked", "a partition is locked exclusively", "");
             continue;
         }
         c.bounds();

@@ -16,6 +16,20 @@ SELECT pg_catalog.pg_extension_config_dump('dbopt.pool', '');
 REVOKE ALL ON dbopt.pool FROM PUBLIC;
 GRANT SELECT (name, application_name, max_size, failures, retry_at, polled_at, error) ON dbopt.pool TO pg_monitor;
 
+-- libpq reads files and opens connections as the server's user: such a string may come only from
+-- those who may do so anyway.
+CREATE FUNCTION dbopt._pool_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NEW.conninfo IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.conninfo IS DISTINCT FROM OLD.conninfo)
+        AND NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+        RAISE insufficient_privilege USING MESSAGE = 'only superusers may add a PgBouncer',
+            HINT = 'The connection is made by the server: it could reach files and hosts that you cannot.';
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION dbopt._pool_guard() IS 'internal: connection strings come from superusers only';
+CREATE TRIGGER pool_guard BEFORE INSERT OR UPDATE ON dbopt.pool FOR EACH ROW EXECUTE FUNCTION dbopt._pool_guard();
+
 CREATE TABLE dbopt.pool_sample (
     name           text NOT NULL REFERENCES dbopt.pool ON DELETE CASCADE,
     at             timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),

@@ -3,6 +3,7 @@ BEGIN;
 SELECT plan(19);
 SELECT pg_advisory_xact_lock(1684434804, 2); -- the worker's round waits
 DELETE FROM dbopt.history;
+SELECT dbopt._history_partition(now() - interval '1 day');
 
 SELECT is(current_setting('dbopt.slow_query_threshold'), '1s', 'a statement is slow from one second on');
 SELECT is(current_setting('dbopt.log_slow_queries'), 'off', 'slow statements are not logged by default');
