@@ -81,17 +81,6 @@ partition_plan plan_partitions(const calendar &cal, const partition_rules &rules
     return plan;
 }
 
-std::string retirement_hold(const hold_question &q) {
-    if (q.last_success_us && q.clock_us - *q.last_success_us > 7 * us_per_day)
-        return "the last good round is more than 7 days ago";
-    if (q.last_now && q.now < *q.last_now)
-        return "time or ids went backwards since the last round";
-    if (q.retiring > std::max(3, q.partitions / 10))
-        return std::to_string(q.retiring) + " of " + std::to_string(q.partitions) +
-               " partitions at once is unusually many";
-    return {};
-}
-
 std::string partition_suffix(const calendar &cal, position lower) {
     char text[64];
     if (!keeps_time(cal.unit())) {

@@ -41,17 +41,6 @@ partition_plan plan_partitions(const calendar &cal, const partition_rules &rules
 // Cuts [from, to) at the bounds of the lattice. Gives up (and says so by an empty answer) past max.
 std::vector<bounds> cut(const calendar &cal, position from, position to, int max);
 
-// Why the background must not retire now, or an empty text. Destroying data waits for a person when
-// the last good round is long ago (an old backup was restored), when time or ids went backwards, or
-// when unusually much would go at once.
-struct hold_question {
-    std::optional<int64_t> last_success_us, last_now;
-    int64_t clock_us = 0;
-    position now = 0;
-    int retiring = 0, partitions = 0;
-};
-std::string retirement_hold(const hold_question &q);
-
 // Suffix of a new partition's name, from its lower bound: _2026, _2026_01, _2026_w05, _2026_01_31,
 // _2026_01_31_1530, or _12000 (_n12000 below zero).
 std::string partition_suffix(const calendar &cal, position lower);

@@ -1,24 +1,14 @@
 // Many matviews: dependencies first, and the rounds of the database worker.
 #include "matview/incremental.hpp"
+#include "matview/order.hpp"
 #include "matview/registry.hpp"
 #include "pg/query.hpp"
 #include "pg/queue.hpp"
 #include "pg/security.hpp"
 #include "pg/transaction.hpp"
-#include <map>
-#include <set>
 
 namespace dbopt::matview {
 
-namespace {
-
-struct node {
-    Oid matview;
-    std::set<Oid> parents; // managed matviews it reads, directly or through others
-    std::string mode;
-};
-
-// Parents before children. Matviews cannot depend on each other in a circle.
 std::vector<node> ordered() {
     std::map<Oid, node> all;
     for (const stored_config &c : all_configs())
@@ -66,10 +56,6 @@ std::optional<outcome> blocked_by_parent(const node &n, const std::map<Oid, std:
                            .reason = "it reads " + pg::qualified_name(p) + ", which was not refreshed"};
     return std::nullopt;
 }
-
-bool freshened(const outcome &o) { return o.status == "done" || o.mode == "skip"; }
-
-} // namespace
 
 std::vector<outcome> refresh_all(const std::string &mode, bool dry_run) {
     std::vector<outcome> out;

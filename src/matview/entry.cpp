@@ -39,14 +39,17 @@ DBOPT_FUNCTION(dbopt_matview_unmanage) {
 
 DBOPT_FUNCTION(dbopt_matview_refresh) {
     pg::rows out(args);
-    give(out, room::refresh(args.get<Oid>(0), args.get_or<std::string>(1, "auto")));
+    const room::outcome o = room::refresh(args.get<Oid>(0), args.get_or<std::string>(1, "auto"));
+    room::keep(o);
+    give(out, o);
     return out.done();
 }
 
 DBOPT_FUNCTION(dbopt_matview_refresh_all) {
     pg::rows out(args);
+    const std::string mode = args.get_or<std::string>(0, "auto");
     for (const room::outcome &o :
-         room::refresh_all(args.get_or<std::string>(0, "auto"), args.get_or<bool>(1, false)))
+         args.get_or<bool>(1, false) ? room::refresh_all(mode, true) : room::refresh_all_by_workers(mode))
         give(out, o);
     return out.done();
 }

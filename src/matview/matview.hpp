@@ -33,6 +33,11 @@ struct outcome {
 // In the caller's transaction; a failure is a row, its work is rolled back.
 outcome refresh(Oid matview, const std::string &mode);
 std::vector<outcome> refresh_all(const std::string &mode, bool dry_run);
+// The same by workers, each matview in a transaction of its own, in parallel where the order allows it
+// (pg/handoff.hpp). Where that is impossible: in the transaction of the caller, who is told what it costs.
+std::vector<outcome> refresh_all_by_workers(const std::string &mode);
+// What a worker gives back to it.
+void keep(const outcome &o);
 
 struct finding {
     std::string aspect, verdict, detail;

@@ -69,12 +69,16 @@ FROM dbopt.partition_check())";
 constexpr check job_checks[] = {
     {"jobs_failing", "jobs", {1, 3}, "See dbopt.job_runs for the errors.", 0},
     {"breakers_open", "jobs", {1, 3}, "Repair the cause, then SELECT dbopt.job_reset(name).", 0},
+    {"held_actions", "actions", {1, std::nullopt},
+     "Was an old backup restored, the clock changed? See dbopt.holds; a call that names the object acts.", 0},
 };
 constexpr const char *job_sql = R"(
 SELECT v.* FROM (SELECT array_agg(name) FILTER (WHERE consecutive_failures > 0) AS failing,
                         array_agg(name) FILTER (WHERE breaker = 'open') AS open FROM dbopt.jobs) j,
 LATERAL (VALUES ('jobs_failing', coalesce(cardinality(failing), 0)::float8, coalesce(array_to_string(failing[1:5], ', '), 'none')),
-                ('breakers_open', coalesce(cardinality(open), 0), coalesce(array_to_string(open[1:5], ', '), 'none'))
+                ('breakers_open', coalesce(cardinality(open), 0), coalesce(array_to_string(open[1:5], ', '), 'none')),
+                ('held_actions', (SELECT count(*) FROM dbopt.holds), coalesce((SELECT min(format('%s of %s: %s', action,
+                    object, reason)) FROM dbopt.holds), 'none'))
 ) v(check_name, value, detail))";
 
 constexpr check queue_checks[] = {

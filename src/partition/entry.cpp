@@ -56,7 +56,17 @@ DBOPT_FUNCTION(dbopt_partition_maintain) {
     if (!args.null(1))
         o.actions = args.get<std::vector<std::string>>(1);
     o.dry_run = args.get_or<bool>(2, false);
-    return give(args, room::maintain(o));
+    return give(args, OidIsValid(o.parent) || o.dry_run ? room::maintain(o) : room::maintain_all(o));
+}
+
+DBOPT_FUNCTION(dbopt_partition_serve) {
+    const std::vector<Oid> parents = args.get<std::vector<Oid>>(0);
+    const std::vector<std::string> actions =
+        args.null(1) ? std::vector<std::string>() : args.get<std::vector<std::string>>(1);
+    const int64_t lock_wait_ms = args.get<int64_t>(2);
+    pg::require_toplevel_call(args, "_partition_serve");
+    room::serve_sets(parents, actions, lock_wait_ms);
+    return args.nothing();
 }
 
 DBOPT_FUNCTION(dbopt_partition_check) {

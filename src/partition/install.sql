@@ -84,6 +84,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_maintain';
 COMMENT ON FUNCTION dbopt.partition_maintain(regclass, text[], boolean) IS
     'creates ahead, retires behind, finishes detaches, drains the default partition; dry_run shows the exact commands';
 
+CREATE PROCEDURE dbopt._partition_serve(parents oid[], actions text[], lock_wait_ms bigint)
+LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_serve';
+COMMENT ON PROCEDURE dbopt._partition_serve(oid[], text[], bigint) IS
+    'internal: what a worker does for partition_maintain(): one set after the other, each in its own transaction';
+
 CREATE FUNCTION dbopt.partition_check(parent regclass DEFAULT NULL)
 RETURNS TABLE (parent regclass, severity text, problem text, detail text, fix text)
 LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_check';

@@ -1,10 +1,12 @@
 // One round over managed sets: read, decide, do, one subtransaction per command.
 #include "partition/maintain.hpp"
+#include "core/hold.hpp"
 #include "pg/pause.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
 #include "pg/transaction.hpp"
 #include <algorithm>
+#include <map>
 #include <memory>
 
 namespace dbopt::partition {
@@ -274,31 +276,39 @@ void round_plan::read(const maintain_options &o) {
     }
 }
 
-// In the background nothing is destroyed that looks like a mistake, and DETACH goes CONCURRENTLY to
-// a worker where PostgreSQL allows it.
-void restrain(std::vector<task> &tasks) {
+std::string hold_of(const open_set &s, int retiring) {
+    core::hold_question q;
+    if (s.config.last_success)
+        q.last_success_us = s.config.last_success->us;
+    q.last_now = s.config.last_now;
+    q.clock_us = pg::clock().us;
+    q.now = s.now;
+    q.of = static_cast<int>(s.table.partitions.size());
+    q.retiring = retiring;
+    return core::retirement_hold(q);
+}
+
+// In the background nothing is destroyed that looks like a mistake: those tasks are finished, and held.
+void hold_suspicious(std::vector<task> &tasks) {
+    std::map<const open_set *, int> retiring;
+    for (const task &t : tasks)
+        retiring[t.set] += t.kind == task::retire;
     for (task &t : tasks) {
-        if (t.kind != task::retire || t.finished)
+        const std::string reason = t.kind == task::retire ? hold_of(*t.set, retiring[t.set]) : "";
+        if (reason.empty())
             continue;
-        const set_config &c = t.set->config;
-        core::hold_question q;
-        if (c.last_success)
-            q.last_success_us = c.last_success->us;
-        q.last_now = c.last_now;
-        q.clock_us = pg::clock().us;
-        q.now = t.set->now;
-        q.partitions = static_cast<int>(t.set->table.partitions.size());
-        for (const task &other : tasks)
-            q.retiring += other.set == t.set && other.kind == task::retire;
-        const std::string reason = core::retirement_hold(q);
-        if (!reason.empty()) {
-            t.finished = true;
-            t.row.status = "skipped";
-            t.row.detail = "held: " + reason + "; partition_maintain with the table's name carries it out";
-        } else {
-            t.finished = detach_in_worker(t);
-        }
+        t.finished = true;
+        t.row.status = "skipped";
+        t.row.detail = "held: " + reason + "; partition_maintain with the table's name carries it out";
     }
+}
+
+// DETACH goes CONCURRENTLY to a worker where PostgreSQL allows it.
+void restrain(std::vector<task> &tasks) {
+    hold_suspicious(tasks);
+    for (task &t : tasks)
+        if (t.kind == task::retire && !t.finished)
+            t.finished = detach_in_worker(t);
 }
 
 } // namespace
@@ -324,9 +334,36 @@ std::vector<outcome> maintain(const maintain_options &o) {
     for (task &t : round.tasks)
         rows.push_back(std::move(t.row));
     if (!o.dry_run)
-        for (const auto &s : round.sets)
+        for (const auto &s : round.sets) {
             note_outcomes(*s, rows);
+            note_holds(s->table.relation, rows);
+        }
     return rows;
+}
+
+survey survey_sets(const maintain_options &o) {
+    refuse_unknown_actions(o.actions);
+    survey out;
+    const auto add = [](std::vector<Oid> &to, const task &t) {
+        if (std::find(to.begin(), to.end(), t.set->table.relation) == to.end())
+            to.push_back(t.set->table.relation);
+    };
+    // Locks that looking takes (the highest id of a set) must not stand in the workers' way.
+    std::optional<pg::error> failure = pg::rolled_back([&] {
+        round_plan round;
+        round.read(o);
+        if (o.background)
+            hold_suspicious(round.tasks);
+        out.rows = std::move(round.rows);
+        for (task &t : round.tasks) {
+            add(t.finished ? out.held : out.work, t);
+            if (t.finished)
+                out.rows.push_back(std::move(t.row));
+        }
+    });
+    if (failure)
+        throw std::move(*failure);
+    return out;
 }
 
 std::vector<Oid> sets_with_work() {
@@ -343,9 +380,17 @@ std::vector<Oid> sets_with_work() {
     for (const auto &s : round.sets)
         if (!s->config.last_success || s->config.last_success->us < yesterday)
             add(s->table.relation); // so that "the last good round" is never much older than a day
-    for (const pg::row r : pg::query("SELECT DISTINCT parent::oid FROM dbopt.partition_retiring"))
-        add(r.get<Oid>(0));
+    for (const Oid parent : sets_to_finish())
+        add(parent);
     return due;
+}
+
+std::vector<Oid> sets_to_finish() {
+    const pg::as_owner reader(extension_owner());
+    std::vector<Oid> out;
+    for (const pg::row r : pg::query("SELECT DISTINCT parent::oid FROM dbopt.partition_retiring"))
+        out.push_back(r.get<Oid>(0));
+    return out;
 }
 
 } // namespace dbopt::partition

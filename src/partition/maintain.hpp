@@ -21,5 +21,15 @@ bool detach_in_worker(task &t);
 void queue_drain(task &t);
 void finish_retirements(const maintain_options &o, std::vector<outcome> &rows);
 void note_outcomes(const open_set &s, const std::vector<outcome> &rows);
+// Held retirements become a hold of the set; when they were carried out it is over.
+void note_holds(Oid parent, const std::vector<outcome> &rows);
+
+// All sets as a round would find them, nothing done and no lock kept.
+struct survey {
+    std::vector<Oid> work, held; // a set may be in both
+    std::vector<outcome> rows;   // what needs no work: held, not the caller's, gone
+};
+std::vector<Oid> sets_to_finish(); // a worker has detached something that waits for its end
+survey survey_sets(const maintain_options &o);
 
 } // namespace dbopt::partition

@@ -70,6 +70,11 @@ std::vector<outcome> manage(const manage_options &options);
 void unmanage(Oid parent);
 // In the transaction of the caller. A failing set is a row with status failed; the others go on.
 std::vector<outcome> maintain(const maintain_options &options);
+// partition_maintain() over all sets: decided here, done by workers, each set in a transaction of its own
+// (pg/handoff.hpp). Where that is impossible: in the transaction of the caller, who is told what it costs.
+std::vector<outcome> maintain_all(maintain_options options);
+// In the worker: these sets, committing after each. The body of a CALL.
+void serve_sets(const std::vector<Oid> &parents, const std::vector<std::string> &actions, int64_t lock_wait_ms);
 // Sets for which a round would do something now.
 std::vector<Oid> sets_with_work();
 

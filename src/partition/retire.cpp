@@ -126,8 +126,10 @@ void note_outcomes(const open_set &s, const std::vector<outcome> &rows) {
             problem = r.action + " " + r.partition.value_or("") + ": " + r.detail;
     }
     const int64_t yesterday = pg::clock().us - core::us_per_day;
+    // A held round is no good one, and remembers no time: else the next one would find nothing to hold.
+    const bool held = problem.find(": held") != std::string::npos;
     if (any || !s.config.last_success || s.config.last_success->us < yesterday)
-        note_round(s.config, problem.empty() || problem.find(": held") != std::string::npos, problem, s.now);
+        note_round(s.config, problem.empty(), problem, held ? std::nullopt : std::optional(s.now));
 }
 
 namespace {

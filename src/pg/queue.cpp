@@ -18,16 +18,20 @@ int64_t enqueue(const queued_run &r) {
         as_owner superuser(BOOTSTRAP_SUPERUSERID);
         run_id = scalar<int64_t>(
                      "INSERT INTO dbopt.run (area, command, object, run_as, priority, max_runtime,"
-                     " cleanup, not_before, retry_class) VALUES ($1, $2, nullif($3, 0), $4, $5, $6::interval,"
+                     " cleanup, not_before, retry_class, result) VALUES ($1, $2, nullif($3, 0), $4, $5, $6::interval,"
                      " nullif($7, ''), CASE WHEN $8 > 0 THEN clock_timestamp() + $8 * interval '1 s'"
-                     " END, nullif($9, '')) RETURNING run_id",
+                     " END, nullif($9, ''), CASE WHEN $10 THEN '[]'::jsonb END) RETURNING run_id",
                      {r.area, r.command, r.object, role, r.priority, r.max_runtime, r.cleanup,
-                      r.delay_seconds, r.retry_class})
+                      r.delay_seconds, r.retry_class, r.wants_rows})
                      .value();
     }
     crew::announce_at_commit();
     return run_id;
 }
+
+static int64_t running_here = 0;
+int64_t current_run() { return running_here; }
+void set_current_run(int64_t run_id) { running_here = run_id; }
 
 std::optional<run_state> find_run(int64_t run_id) {
     as_owner superuser(BOOTSTRAP_SUPERUSERID);

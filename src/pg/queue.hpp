@@ -14,15 +14,20 @@ namespace dbopt::pg {
 struct queued_run {
     std::string area = "jobs";    // pauses of this area hold it back
     std::string command;          // one statement; VACUUM, CONCURRENTLY and CALL included
-    Oid object = InvalidOid;      // relation it is about, for views and for finding duplicates
+    Oid object = InvalidOid;      // relation it is about: one run of an object at a time
     Oid run_as = InvalidOid;      // default: the current user
     int priority = 0;             // higher runs first
     std::optional<interval> max_runtime = {};
     std::string cleanup = {};     // run at top level if the command fails or the server crashes
     double delay_seconds = 0;     // not before so long after now
     std::string retry_class = {}; // empty: failures are not retried
+    bool wants_rows = false;      // somebody waits for what keep_rows() of handoff.hpp gives
 };
 int64_t enqueue(const queued_run &r);
+
+// In a job worker: the run that is being carried out; 0 elsewhere.
+int64_t current_run();
+void set_current_run(int64_t run_id);
 
 struct run_state {
     std::string status;           // queued, running, done, failed, cancelled, interrupted

@@ -30,14 +30,16 @@ void rollback_subtransaction(const subtransaction_state &s);
 
 // Runs f() in a subtransaction. Returns the error when it failed and was rolled back; nothing when
 // it was kept. A cancel or a shutdown is never swallowed: it is rolled back and thrown on.
-template <class F> std::optional<error> subtransaction(F &&f) {
+template <class F> std::optional<error> subtransaction(F &&f, bool keep = true) {
     const detail::subtransaction_state s = detail::begin_subtransaction();
     std::optional<error> failure;
     std::exception_ptr other;
     try {
         f();
-        detail::release_subtransaction(s);
-        return std::nullopt;
+        if (keep) {
+            detail::release_subtransaction(s);
+            return std::nullopt;
+        }
     } catch (error &e) {
         failure.emplace(std::move(e));
     } catch (...) {
@@ -46,9 +48,14 @@ template <class F> std::optional<error> subtransaction(F &&f) {
     detail::rollback_subtransaction(s);
     if (other)
         std::rethrow_exception(other);
-    if (failure->cancels())
+    if (failure && failure->cancels())
         throw std::move(*failure);
     return failure;
+}
+
+// As subtransaction, but what f did is rolled back in any case, with the locks it took.
+template <class F> std::optional<error> rolled_back(F &&f) {
+    return subtransaction(std::forward<F>(f), false);
 }
 
 // For procedures under CALL: ends the transaction and begins the next. The procedure holds no

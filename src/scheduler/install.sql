@@ -77,7 +77,8 @@ CREATE TABLE dbopt.run (
     detail       text,
     hint         text,
     boot         timestamptz,
-    pid          int
+    pid          int,
+    result       jsonb
 ) WITH (fillfactor = 70);
 CREATE INDEX run_open ON dbopt.run (status) WHERE status IN ('queued', 'running');
 CREATE INDEX run_of_job ON dbopt.run (job_id, run_id DESC);
@@ -91,6 +92,23 @@ CREATE TABLE dbopt.paused_area (
 );
 COMMENT ON TABLE dbopt.paused_area IS 'rooms whose background work is paused';
 SELECT pg_catalog.pg_extension_config_dump('dbopt.paused_area', '');
+
+CREATE TABLE dbopt._hold (
+    area   text NOT NULL,
+    object text NOT NULL,
+    action text NOT NULL,
+    reason text NOT NULL,
+    since  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    seen   timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (area, object)
+);
+COMMENT ON TABLE dbopt._hold IS 'background work that would destroy data and waits for a person; read dbopt.holds';
+CREATE VIEW dbopt.holds AS
+SELECT h.area, h.object, h.action, h.reason, h.since, h.seen AS last_seen
+FROM dbopt._hold h WHERE h.seen > pg_catalog.clock_timestamp() - interval '1 hour';
+COMMENT ON VIEW dbopt.holds IS
+    'background work that would destroy data and looks like a mistake; a call that names the object carries it out';
+GRANT SELECT ON dbopt.holds TO pg_monitor;
 
 CREATE TABLE dbopt.identity (
     system       bigint NOT NULL,

@@ -3,6 +3,7 @@
 // stays and serves one short job after the other, with DISCARD ALL between them.
 #include "pg/crew.hpp"
 #include "pg/query.hpp"
+#include "pg/queue.hpp"
 #include "pg/security.hpp"
 #include "pg/toplevel.hpp"
 #include "pg/transaction.hpp"
@@ -110,10 +111,12 @@ class job_worker {
         try {
             text_of_run text = read_run(o.run_id);
             cleanup = std::move(text.cleanup);
+            pg::set_current_run(o.run_id);
             outcome = pg::run_toplevel(text.command, o.max_runtime_ms);
         } catch (pg::error &e) {
             failure.emplace(std::move(e));
         }
+        pg::set_current_run(0);
         if (failure && !cleanup.empty())
             clean_up(cleanup);
         report(outcome, failure);

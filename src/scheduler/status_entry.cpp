@@ -91,6 +91,12 @@ DBOPT_FUNCTION(dbopt_scheduler_status) {
         out.add("pause", "paused",
                 "background work of " + r.get<std::string>(0) + " since " + r.get<std::string>(1) +
                     "; SELECT dbopt.resume(" + pg::quote_literal(r.get<std::string>(0)) + ")");
+    for (const pg::row &r : pg::query("SELECT area, action, object, reason, since::timestamptz(0) FROM dbopt.holds"
+                                      " ORDER BY area, object"))
+        out.add("hold", "held",
+                r.get<std::string>(0) + ": " + r.get<std::string>(1) + " of " + r.get<std::string>(2) + " since " +
+                    r.get<std::string>(4) + ": " + r.get<std::string>(3) +
+                    "; a call that names it carries it out, resolve the cause first");
     const pg::result jobs = pg::query(
         "SELECT count(*), count(*) FILTER (WHERE s.breaker <> 'closed'),"
         " count(*) FILTER (WHERE s.problem IS NOT NULL OR s.consecutive_failures > 0),"
