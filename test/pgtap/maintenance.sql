@@ -1,6 +1,6 @@
 -- Maintenance: what is planned and why; what is ours to remove.
 BEGIN;
-SELECT plan(32);
+SELECT plan(31);
 SET LOCAL search_path = public, pg_catalog;
 SET LOCAL dbopt.reindex_min_size = '64kB';
 
