@@ -88,7 +88,7 @@ void table(std::string &out, const char *id, const char *title, const char *capt
         out += head + "<p class=\"soft\">Not available: " + escape_html(failure->message()) + "</p></section>\n";
     if (failure || body.empty())
         return;
-    out += head + "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"" + id + "\">\n<table><caption>" +
+    out += head + "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-labelledby=\"" + id + "\">\n<table><caption>" +
            caption + "</caption>\n<thead><tr>";
     for (const column &c : columns)
         out += std::string(c.as >= show::number && c.as != show::status ? "<th scope=\"col\" class=\"n\">" : "<th scope=\"col\">") +
@@ -144,7 +144,7 @@ void problems(std::string &out, const std::vector<finding> &findings) {
     if (body.empty())
         out += "<p class=\"ok\">Nothing: all checks that apply are in order.</p></section>\n";
     else
-        out += "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"wrong\">\n<table class=\"stack\"><caption>Health checks that are not in order, worst first</caption>\n"
+        out += "<div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-labelledby=\"wrong\">\n<table class=\"stack\"><caption>Health checks that are not in order, worst first</caption>\n"
                "<thead><tr><th scope=\"col\">Status</th><th scope=\"col\">Check</th><th scope=\"col\" class=\"n\">Value</th><th scope=\"col\">Detail</th>"
                "<th scope=\"col\">What to do</th></tr></thead>\n<tbody>\n" + body + "</tbody></table></div></section>\n";
 }
@@ -238,8 +238,8 @@ void advice(std::string &out) {
 
 void lists(std::string &out, const pg::interval &span) {
     table(out, "statements", "Statements", "By total time since the start of the period",
-          "SELECT query, calls, total_ms, mean_ms, mean_ms_before, of_all_pct FROM dbopt.slow_queries_since($1) LIMIT 20",
-          {{"Statement", show::code}, {"Calls", show::number}, {"Total", show::ms}, {"Mean", show::ms}, {"Mean before", show::ms}, {"Share", show::pct}}, {span});
+          "SELECT query, calls, total_ms, mean_ms, p95_ms, p99_ms, mean_ms_before, of_all_pct FROM dbopt.slow_queries_since($1) LIMIT 20",
+          {{"Statement", show::code}, {"Calls", show::number}, {"Total", show::ms}, {"Mean", show::ms}, {"p95", show::ms}, {"p99", show::ms}, {"Mean before", show::ms}, {"Share", show::pct}}, {span});
     table(out, "tables", "Tables", "Largest, with indexes and toast",
           "SELECT relation::pg_catalog.regclass::pg_catalog.text, total_bytes, index_bytes, live_rows, dead_rows, of_all_pct FROM dbopt._table_sizes(20)",
           {{"Table", show::text}, {"Size", show::bytes}, {"Indexes", show::bytes}, {"Live rows", show::number}, {"Dead rows", show::number}, {"Share", show::pct}});

@@ -98,8 +98,8 @@ void measure_tables(measurements &into) {
             oldest = static_cast<double>(r.frozen_age);
             oldest_table = r.oid;
         }
-        if (!is_table(r) || !r.of_users())
-            continue;
+        if (!is_table(r) || !r.of_users() || r.schema == own)
+            continue; // dbopt looks after its own
         const pg::relation_counters &c = r.counters;
         const double rows = std::max(r.tuples, 0.0), d = static_cast<double>(c.dead), m = static_cast<double>(c.modified);
         if (d > 10000 && d > 0.2 * (static_cast<double>(c.live) + d))
@@ -116,7 +116,7 @@ void measure_tables(measurements &into) {
             off.add(r.oid, rows);
         if (d > 3 * (vacuum_rows + vacuum_part * rows))
             overdue.add(r.oid, d);
-        if (r.persistence == 'u' && r.schema != own)
+        if (r.persistence == 'u')
             unlogged.add(r.oid, r.pages);
     }
     for (const auto &[table, b] : of_indexes)
