@@ -5,6 +5,7 @@
 // or pushes pages out of the cache. What cannot be measured is reported with a reason, not raised.
 #pragma once
 #include "pg/relation.hpp"
+#include <unordered_map>
 
 namespace dbopt::bloat {
 
@@ -47,6 +48,11 @@ struct table_result {
     double bytes() const { return 8192.0 * static_cast<double>(heap.pages + toast.pages); }
 };
 
+// Both: a damaged page, or a file that is gone, is a reason in `skipped`, too.
+table_result try_table(Oid relation, const options &o);
+struct index_result;
+index_result try_index(Oid index, const options &o);
+
 heap_result measure_heap(Oid relation, const options &o);
 table_result measure_table(Oid relation, const options &o);
 
@@ -60,6 +66,12 @@ struct index_result {
 };
 
 index_result measure_index(Oid index, const options &o);
+
+// Bytes of every table (TOAST included) and index, from the data folders: no lock is waited for.
+std::unordered_map<Oid, int64_t> stored_sizes();
+
+// The oldest transaction that keeps rows of this database alive, in words; empty when there is none.
+std::string oldest_holder();
 
 // Who may look: owner, holders of MAINTAIN, members of pg_monitor. Raises 42501 otherwise.
 void require_reader(Oid relation);

@@ -305,7 +305,7 @@ void measure_btree(const index_job &job, index_result &r) {
         s = read_sample(job, core::stratified_blocks(inner, n, random));
         packed = core::estimate_mean(s.packed, inner, 1);
         r.sampled = std::min(n, inner) + 1;
-        const uint32_t next = core::sample_size_for(packed.half_width, wanted, n);
+        const uint32_t next = core::sample_size_for(packed.half_width, wanted, n, inner);
         if (n >= inner || next == n)
             break;
         n = next > inner / 2 ? inner : next;

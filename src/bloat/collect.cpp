@@ -10,20 +10,33 @@ namespace {
 struct candidate {
     Oid relation;
     bool index;
-    int64_t bytes;
+    double weight;
 };
 
-// What has not been measured for long moves forward: its size counts more with every day.
 constexpr const char *candidates_sql = R"(
-SELECT c.oid, c.relkind = 'i', s.bytes
+SELECT c.oid, c.relkind = 'i', COALESCE(EXTRACT(epoch FROM pg_catalog.now() - h.last)::float8 / 86400, 1000)
 FROM pg_catalog.pg_class c
-CROSS JOIN LATERAL (SELECT dbopt._bytes(c.oid) AS bytes) s
-LEFT JOIN LATERAL (SELECT pg_catalog.max(h.measured_at) AS last FROM dbopt._bloat_history h
-                   WHERE h.relid = c.oid) h ON true
-WHERE c.relkind IN ('r', 'm', 'i') AND c.relpersistence <> 't' AND s.bytes >= $1
-  AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace
-ORDER BY s.bytes::float8 * (1 + COALESCE(EXTRACT(epoch FROM pg_catalog.now() - h.last) / 86400, 1000))
-         DESC, c.oid)";
+LEFT JOIN (SELECT h.relid, pg_catalog.max(h.measured_at) AS last FROM dbopt._bloat_history h
+           GROUP BY h.relid) h ON h.relid = c.oid
+WHERE c.relkind IN ('r', 'm', 'i') AND c.relpersistence <> 't'
+  AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace)";
+
+// Largest first, but what has not been measured for long moves forward: its size counts more with
+// every day.
+std::vector<candidate> candidates(int64_t min_bytes) {
+    std::vector<candidate> found;
+    const auto sizes = stored_sizes();
+    for (const pg::row &row : pg::query(candidates_sql, {})) {
+        const auto size = sizes.find(row.get<Oid>(0));
+        if (size != sizes.end() && size->second >= min_bytes)
+            found.push_back({row.get<Oid>(0), row.get<bool>(1),
+                             static_cast<double>(size->second) * (1 + row.get<double>(2))});
+    }
+    std::sort(found.begin(), found.end(), [](const candidate &a, const candidate &b) {
+        return a.weight != b.weight ? a.weight > b.weight : a.relation < b.relation;
+    });
+    return found;
+}
 
 struct stored {
     collected row;
@@ -33,12 +46,12 @@ struct stored {
 
 void measure(const candidate &c, stored &s) {
     if (c.index) {
-        const index_result r = measure_index(c.relation, {.max_error = 1});
+        const index_result r = try_index(c.relation, {.max_error = 1});
         s.size.bytes = 8192.0 * static_cast<double>(r.pages);
         s.reclaimable = r.reclaimable();
         s.row.detail = r.skipped;
     } else {
-        const table_result t = measure_table(c.relation, {});
+        const table_result t = try_table(c.relation, {});
         s.size.bytes = t.bytes();
         s.reclaimable = t.reclaimable();
         s.row.detail = t.heap.skipped;
@@ -66,9 +79,7 @@ void store(stored &s) {
 
 std::vector<collected> collect(const collect_options &o) {
     std::vector<collected> out;
-    std::vector<candidate> todo;
-    for (const pg::row &row : pg::query(candidates_sql, {o.min_bytes}))
-        todo.push_back({row.get<Oid>(0), row.get<bool>(1), row.get_or<int64_t>(2, 0)});
+    const std::vector<candidate> todo = candidates(o.min_bytes);
     const int64_t end = pg::clock().us + o.max_milliseconds * 1000;
     for (const candidate &c : todo) {
         stored s;

@@ -46,7 +46,7 @@ DBOPT_FUNCTION(dbopt_table_bloat) {
     const bloat::options o = options_from(args);
     bloat::require_reader(relation);
     const pg::timestamptz start = pg::clock();
-    const bloat::table_result t = bloat::measure_table(relation, o);
+    const bloat::table_result t = bloat::try_table(relation, o);
     const std::string name = o.how == bloat::method::exact ? "exact" : "sample";
     const double toast_bytes = 8192.0 * static_cast<double>(t.toast.pages);
     if (!t.heap.skipped.empty())
@@ -55,6 +55,12 @@ DBOPT_FUNCTION(dbopt_table_bloat) {
     const double whole = 8192.0 * static_cast<double>(t.heap.pages);
     const interval_pct dead = in_percent(t.heap.dead, whole), free = in_percent(t.heap.free, whole),
                        gain = in_percent(t.reclaimable(), t.bytes(), may_grow);
+    std::string detail = t.detail;
+    if (t.heap.held > 0.001 * whole) { // named, so that one knows whom to ask
+        const std::string holder = bloat::oldest_holder();
+        detail += (detail.empty() ? "" : "; ") + std::string("dead rows are held by ") +
+                  (holder.empty() ? "a transaction that may still see them" : holder);
+    }
     return args.record(
         {relation, name, t.heap.pages, t.heap.sampled, round2(percent(t.heap.live.bytes, whole)),
          dead.at, dead.low, dead.high, free.at, free.low, free.high,
@@ -62,7 +68,7 @@ DBOPT_FUNCTION(dbopt_table_bloat) {
          since(start), round2(percent(t.heap.held, whole)), round2(percent(t.heap.running, whole)),
          static_cast<int64_t>(toast_bytes),
          static_cast<int64_t>(t.toast.reclaimable.bytes), "done",
-         t.detail.empty() ? pg::value() : pg::value(t.detail)});
+         detail.empty() ? pg::value() : pg::value(detail)});
 }
 
 DBOPT_FUNCTION(dbopt_index_bloat) {
@@ -70,7 +76,7 @@ DBOPT_FUNCTION(dbopt_index_bloat) {
     const bloat::options o = options_from(args);
     bloat::require_reader(index);
     const pg::timestamptz start = pg::clock();
-    const bloat::index_result r = bloat::measure_index(index, o);
+    const bloat::index_result r = bloat::try_index(index, o);
     const std::string name = o.how == bloat::method::exact ? "exact" : "sample";
     if (!r.skipped.empty())
         return args.record({index, r.access_method, name, r.pages, 0, {}, {}, {}, {}, {}, {},

@@ -1,42 +1,20 @@
-// One heap: adaptive sampling, or one pass over all pages.
-#include "bloat/bloat.hpp"
-#include "core/packing.hpp"
+// One heap, sampled: the sample grows until the answer is good enough, keeping what it has read.
+#include "bloat/heap_exact.hpp"
 #include "core/sampling.hpp"
-#include "pg/pages.hpp"
 #include <cmath>
 
 namespace dbopt::bloat {
 
 namespace {
 
-constexpr uint32_t first_sample = 400;
-constexpr uint32_t prefetch_distance = 32;
-// The interval is itself an estimate: stop at 60 % of what was asked for.
-constexpr double margin = 0.6;
+constexpr uint32_t first_sample = 360;
+// The interval is itself an estimate, the worse the smaller the sample: stop below what was asked for.
+double margin(uint32_t n) { return n < 1000 ? 0.6 : 0.85; }
 
-struct columns { // one value per sampled block
-    std::vector<double> live, dead, free, packed, held, running, rows, roots, pointers;
-    void reserve(size_t n) {
-        for (auto *v : {&live, &dead, &free, &packed, &held, &running, &rows, &roots, &pointers})
-            v->reserve(n);
-    }
-    void add(const pg::heap_page &p, double pages) {
-        live.push_back(p.live_bytes);
-        dead.push_back(p.dead_bytes);
-        free.push_back(p.free_bytes);
-        held.push_back(p.held_bytes);
-        running.push_back(p.running_bytes);
-        rows.push_back(p.live);
-        roots.push_back(p.root_entries);
-        pointers.push_back(p.dead_pointers);
-        packed.push_back(pages);
-    }
+struct observation { // of one sampled block
+    uint32_t block;
+    double live, dead, free, packed, held, running, rows, roots, pointers;
 };
-
-core::heap_packer packer_for(const pg::heap_reader &reader) {
-    return core::heap_packer({.fillfactor = static_cast<uint32_t>(reader.fillfactor()),
-                              .max_tuples = pg::most_tuples_per_page});
-}
 
 double pack(core::heap_packer &packer, const pg::heap_page &page) {
     const double before = packer.pages();
@@ -45,90 +23,121 @@ double pack(core::heap_packer &packer, const pg::heap_page &page) {
     return packer.pages() - before;
 }
 
-// Every page, once: no intervals.
-heap_result read_all(pg::heap_reader &reader, uint32_t blocks) {
-    heap_result r;
-    r.pages = r.sampled = blocks;
-    core::heap_packer packer = packer_for(reader);
-    pg::heap_page page;
-    for (uint32_t block = 0; block < blocks; ++block) {
-        reader.read(block, page);
-        for (uint32_t i = 0; i < page.kept; ++i)
-            packer.add(page.lengths[i]);
-        r.live.bytes += page.live_bytes;
-        r.dead.bytes += page.dead_bytes;
-        r.free.bytes += page.free_bytes;
-        r.held += page.held_bytes;
-        r.running += page.running_bytes;
-        r.live_rows += page.live;
-        r.root_entries += page.root_entries;
-        r.dead_pointers += page.dead_pointers;
-    }
-    r.reclaimable.bytes = 8192.0 * (blocks - static_cast<double>(packer.full_pages()));
-    return r;
+observation observe(uint32_t block, const pg::heap_page &p, core::heap_packer &packer) {
+    return {.block = block,
+            .live = static_cast<double>(p.live_bytes),
+            .dead = static_cast<double>(p.dead_bytes),
+            .free = static_cast<double>(p.free_bytes),
+            .packed = pack(packer, p),
+            .held = static_cast<double>(p.held_bytes),
+            .running = static_cast<double>(p.running_bytes),
+            .rows = static_cast<double>(p.live),
+            .roots = static_cast<double>(p.root_entries),
+            .pointers = static_cast<double>(p.dead_pointers)};
 }
 
 class sampler {
   public:
     sampler(pg::heap_reader &reader, uint32_t blocks, uint64_t seed)
-        : reader_(reader), inner_(blocks - 1), random_(seed) {}
+        : reader_(reader), packer_(packer_for(reader)), inner_(blocks - 1), random_(seed) {}
 
-    // Reads n blocks and the last one; the result replaces what an earlier round found.
-    heap_result round(uint32_t n) {
-        const std::vector<uint32_t> chosen = core::stratified_blocks(inner_, n, random_);
-        core::heap_packer packer = packer_for(reader_);
-        columns c;
-        c.reserve(chosen.size());
+    // The first n blocks, and the last one of the table.
+    heap_result first(uint32_t n) {
+        n_ = n;
+        read(core::stratified_blocks(inner_, n, random_));
+        const uint32_t last = inner_;
         pg::heap_page page;
-        for (size_t i = 0; i < chosen.size(); ++i) {
-            for (size_t ahead = i == 0 ? 0 : i + prefetch_distance - 1;
-                 ahead < std::min(chosen.size(), i + prefetch_distance); ++ahead)
-                reader_.prefetch(chosen[ahead]);
-            reader_.read(chosen[i], page);
-            const double pages = pack(packer, page);
-            c.add(page, pages);
-        }
-        reader_.read(inner_, page);
-        const double last_pages = pack(packer, page);
-        return summarize(chosen, c, page, last_pages);
+        reader_.stream().over({&last, 1});
+        reader_.next(page);
+        last_ = observe(last, page, packer_);
+        return summarize();
     }
+    // So many times as many.
+    heap_result more(uint32_t times) {
+        read(core::more_blocks(inner_, blocks_, n_, times, random_));
+        n_ *= times;
+        return summarize();
+    }
+    uint32_t size() const { return n_; }
 
   private:
-    heap_result summarize(const std::vector<uint32_t> &chosen, const columns &c,
-                          const pg::heap_page &last, double last_pages) {
-        std::vector<double> space(chosen.size()), unseen(chosen.size());
+    void read(const std::vector<uint32_t> &chosen) {
+        const auto had = static_cast<std::ptrdiff_t>(seen_.size());
+        pg::heap_page page;
+        seen_.reserve(seen_.size() + chosen.size());
+        reader_.stream().over(chosen);
+        for (const uint32_t block : chosen) {
+            reader_.next(page);
+            seen_.push_back(observe(block, page, packer_));
+        }
+        std::inplace_merge(seen_.begin(), seen_.begin() + had, seen_.end(),
+                           [](const observation &a, const observation &b) { return a.block < b.block; });
+        blocks_.clear();
+        for (const observation &o : seen_)
+            blocks_.push_back(o.block);
+    }
+
+    amount total(double observation::*what, double range, std::span<const core::known> maps) {
+        values_.clear();
+        for (const observation &o : seen_)
+            values_.push_back(o.*what);
+        const core::estimate e = core::estimate_mean(values_, inner_, range, maps);
+        return {e.mean * inner_ + last_.*what, e.half_width * inner_};
+    }
+
+    heap_result summarize() {
+        std::vector<double> space(seen_.size()), unseen(seen_.size());
         std::vector<core::known> maps;
         double sum = 0;
-        if (reader_.free_space_map(inner_, chosen, space, sum))
+        if (reader_.free_space_map(inner_, blocks_, space, sum))
             maps.push_back({space, sum / inner_});
-        if (reader_.visibility_map(inner_, chosen, unseen, sum))
+        if (reader_.visibility_map(inner_, blocks_, unseen, sum))
             maps.push_back({unseen, sum / inner_});
-        auto total = [&](const std::vector<double> &v, double range, double last_value,
-                         std::span<const core::known> known) {
-            const core::estimate e = core::estimate_mean(v, inner_, range, known);
-            return amount{e.mean * inner_ + last_value, e.half_width * inner_};
-        };
+        constexpr double page = 8192, tuples = pg::most_tuples_per_page;
         heap_result r;
         r.pages = uint64_t{inner_} + 1;
-        r.sampled = chosen.size() + 1;
-        r.live = total(c.live, 8192, last.live_bytes, maps);
-        r.dead = total(c.dead, 8192, last.dead_bytes, maps);
-        r.free = total(c.free, 8192, last.free_bytes, maps);
-        r.held = total(c.held, 8192, last.held_bytes, maps).bytes;
-        r.running = total(c.running, 8192, last.running_bytes, {}).bytes;
-        r.live_rows = total(c.rows, pg::most_tuples_per_page, last.live, maps).bytes;
-        r.root_entries = total(c.roots, pg::most_tuples_per_page, last.root_entries, maps).bytes;
-        r.dead_pointers = total(c.pointers, pg::most_tuples_per_page, last.dead_pointers, {}).bytes;
-        const amount kept = total(c.packed, 1, last_pages, maps);
-        r.reclaimable.bytes = 8192.0 * (static_cast<double>(r.pages) - std::ceil(kept.bytes));
-        r.reclaimable.half_width = 8192.0 * kept.half_width;
+        r.sampled = seen_.size() + 1;
+        r.live = total(&observation::live, page, maps);
+        r.dead = total(&observation::dead, page, maps);
+        r.free = total(&observation::free, page, maps);
+        r.held = total(&observation::held, page, maps).bytes;
+        r.running = total(&observation::running, page, {}).bytes;
+        r.live_rows = total(&observation::rows, tuples, maps).bytes;
+        r.root_entries = total(&observation::roots, tuples, maps).bytes;
+        r.dead_pointers = total(&observation::pointers, tuples, {}).bytes;
+        const amount kept = total(&observation::packed, 1, maps);
+        r.reclaimable.bytes = page * (static_cast<double>(r.pages) - std::ceil(kept.bytes));
+        r.reclaimable.half_width = page * kept.half_width;
         return r;
     }
 
     pg::heap_reader &reader_;
-    uint32_t inner_;
+    core::heap_packer packer_;
+    uint32_t inner_, n_ = 0;
     core::random_source random_;
+    std::vector<observation> seen_; // in block order
+    std::vector<uint32_t> blocks_;  // of seen_
+    std::vector<double> values_;
+    observation last_{};
 };
+
+// Reads more until the widest interval is narrow enough. Nothing: reading every page is cheaper.
+std::optional<heap_result> sample_heap(sampler &s, uint32_t blocks, double max_error) {
+    heap_result r = s.first(first_sample);
+    for (;;) {
+        const double widest =
+            std::max({r.dead.half_width, r.free.half_width, r.reclaimable.half_width}) /
+            (8192.0 * blocks) * 100;
+        if (widest <= max_error * margin(s.size()))
+            return r;
+        const uint32_t next =
+            core::sample_size_for(widest, max_error * margin(1000) * 0.97, s.size(), blocks);
+        const uint32_t times = std::max(2u, (next + s.size() / 2) / s.size());
+        if (uint64_t{times} * s.size() > blocks / 2)
+            return std::nullopt;
+        r = s.more(times);
+    }
+}
 
 } // namespace
 
@@ -147,22 +156,12 @@ heap_result measure_heap(Oid relation, const options &o) {
     if (blocks == 0)
         return r;
     pg::heap_reader reader(open.get());
-    if (o.how == method::exact)
-        return read_all(reader, blocks);
-    const uint64_t seed = o.seed != 0 ? o.seed : static_cast<uint64_t>(pg::clock().us) ^ relation;
-    sampler s(reader, blocks, seed);
-    const double wanted = o.max_error * margin;
-    for (uint32_t n = first_sample; n < blocks / 2;) {
-        r = s.round(n);
-        const double widest =
-            std::max({r.dead.half_width, r.free.half_width, r.reclaimable.half_width}) /
-            (8192.0 * blocks) * 100;
-        const uint32_t next = core::sample_size_for(widest, wanted, n);
-        if (next == n)
-            return r;
-        n = next;
+    if (o.how == method::sample && blocks > 2 * first_sample) {
+        sampler s(reader, blocks, o.seed != 0 ? o.seed : static_cast<uint64_t>(pg::clock().us) ^ relation);
+        if (const auto sampled = sample_heap(s, blocks, o.max_error))
+            return *sampled;
     }
-    return read_all(reader, blocks);
+    return read_all(open, reader, blocks);
 }
 
 } // namespace dbopt::bloat

@@ -30,6 +30,8 @@ index_result measure_index(Oid index, const options &o) {
         measure_gist(job, r);
     else if (facts.access_method == GIN_AM_OID)
         measure_gin(job, r);
+    else if (facts.access_method == SPGIST_AM_OID)
+        measure_spgist(job, r);
     else if (facts.access_method == BRIN_AM_OID)
         measure_brin(job, r);
     else

@@ -18,19 +18,17 @@ void measure_btree(const index_job &job, index_result &r);
 void measure_hash(const index_job &job, index_result &r);
 void measure_gist(const index_job &job, index_result &r);
 void measure_gin(const index_job &job, index_result &r);
+void measure_spgist(const index_job &job, index_result &r);
 void measure_brin(const index_job &job, index_result &r);
 
-// Reads the blocks `from + chosen[i]`, with prefetch; f(i, page, reader).
+// Reads the blocks `from + chosen[i]`; f(i, page, reader).
 template <class F>
 void for_each_page(Relation relation, std::span<const uint32_t> chosen, uint32_t from, F &&f) {
-    constexpr size_t distance = 32;
     pg::page_reader reader(relation);
     alignas(8) char page[8192];
+    reader.stream().over(chosen, from);
     for (size_t i = 0; i < chosen.size(); ++i) {
-        for (size_t ahead = i == 0 ? 0 : i + distance - 1;
-             ahead < std::min(chosen.size(), i + distance); ++ahead)
-            reader.prefetch(from + chosen[ahead]);
-        reader.copy(from + chosen[i], page);
+        reader.copy_next(page);
         f(i, page, reader);
     }
 }

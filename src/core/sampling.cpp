@@ -22,6 +22,25 @@ std::vector<uint32_t> stratified_blocks(uint32_t blocks, uint32_t n, random_sour
     return chosen;
 }
 
+std::vector<uint32_t> more_blocks(uint32_t blocks, std::span<const uint32_t> have, uint32_t n,
+                                  uint32_t times, random_source &random) {
+    std::vector<uint32_t> chosen;
+    const uint64_t parts = uint64_t{n} * times;
+    size_t next = 0;
+    for (uint64_t i = 0; i < parts; ++i) {
+        const uint64_t from = blocks * i / parts, to = blocks * (i + 1) / parts;
+        if (next < have.size() && have[next] < to) {
+            ++next;
+            continue;
+        }
+        if (from == to)
+            continue;
+        const auto offset = static_cast<uint64_t>(random.uniform() * static_cast<double>(to - from));
+        chosen.push_back(static_cast<uint32_t>(std::min(from + offset, to - 1)));
+    }
+    return chosen;
+}
+
 namespace {
 
 constexpr double many = 30; // from so many blocks on the normal distribution will do
@@ -108,11 +127,14 @@ estimate estimate_mean(std::span<const double> values, uint32_t blocks, double r
     return e;
 }
 
-uint32_t sample_size_for(double half_width, double wanted, uint32_t n) {
+uint32_t sample_size_for(double half_width, double wanted, uint32_t n, uint32_t blocks) {
     if (half_width <= wanted)
         return n;
-    const double factor = wanted > 0 ? half_width / wanted : 2.0;
-    return static_cast<uint32_t>(static_cast<double>(n) * std::min(4.0, 1.1 * factor * factor) + 1);
+    const double ratio = wanted > 0 ? half_width / wanted : 2.0;
+    double next = 1.1 * n * ratio * ratio;
+    if (blocks > n) // the variance is proportional to 1/n - 1/blocks
+        next = 1.1 / ((1.0 / n - 1.0 / blocks) / (ratio * ratio) + 1.0 / blocks);
+    return static_cast<uint32_t>(std::min(4.0 * n, next) + 1);
 }
 
 } // namespace dbopt::core

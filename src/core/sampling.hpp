@@ -35,6 +35,12 @@ class random_source {
 // n >= blocks returns all of them.
 std::vector<uint32_t> stratified_blocks(uint32_t blocks, uint32_t n, random_source &random);
 
+// A finer sample that keeps the blocks read so far: `have` came from n strata; each is cut into `times`
+// equal parts, and the parts without a block of `have` get one. Returns those, ascending. Together they
+// are a stratified sample of n * times strata (at most as many as there are blocks).
+std::vector<uint32_t> more_blocks(uint32_t blocks, std::span<const uint32_t> have, uint32_t n,
+                                  uint32_t times, random_source &random);
+
 struct known {                        // one thing that is known of every block
     std::span<const double> sampled;  // its values on the sampled blocks
     double mean = 0;                  // its mean over all blocks of the population
@@ -52,7 +58,8 @@ struct estimate {
 estimate estimate_mean(std::span<const double> values, uint32_t blocks, double range,
                        std::span<const known> controls = {});
 
-// How many blocks should be read in all so that half_width falls to `wanted`; at most 4 times n.
-uint32_t sample_size_for(double half_width, double wanted, uint32_t n);
+// How many blocks should be read in all so that half_width falls to `wanted`; at most 4 times n. With
+// `blocks` given, what is left unread counts, too: less than that will do where n is a good part of it.
+uint32_t sample_size_for(double half_width, double wanted, uint32_t n, uint32_t blocks = 0);
 
 } // namespace dbopt::core

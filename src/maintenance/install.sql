@@ -61,6 +61,9 @@ CREATE TABLE dbopt._maintenance_run (
     before_bytes bigint,
     after_bytes bigint,
     predicted_bytes bigint,
+    dead_before bigint,            -- of a VACUUM: bytes of dead rows, measured …
+    dead_predicted bigint,         -- … what of them it cannot remove …
+    dead_after bigint,             -- … and what it left
     table_oid oid,                 -- of an index
     index_name name,
     invalid_before oid[],          -- invalid indexes of that table that are not ours
@@ -74,11 +77,13 @@ SELECT m.id, m.run_id, m.relation, m.action, m.command, m.reason,
          ELSE m.status END AS status,
     COALESCE(m.detail, r.message) AS detail, m.queued_at, r.started_at,
     COALESCE(m.finished_at, r.finished_at) AS finished_at,
-    m.before_bytes, m.after_bytes, m.predicted_bytes
+    m.before_bytes, m.after_bytes, m.predicted_bytes,
+    m.dead_before AS dead_before_bytes, m.dead_predicted AS dead_predicted_bytes,
+    m.dead_after AS dead_after_bytes
 FROM dbopt._maintenance_run m LEFT JOIN dbopt.run r ON r.run_id = m.run_id
 ORDER BY m.id;
 COMMENT ON VIEW dbopt.maintenance_runs IS
-'what maintenance_run did, with sizes before and after, and the size predicted for a rebuilt index';
+'what maintenance_run did: sizes before and after, the size predicted for a rebuilt index, dead rows before and after a VACUUM';
 GRANT SELECT ON dbopt.maintenance_runs TO pg_monitor;
 
 -- An invalid index is ours if it appeared on that table while a REINDEX of ours was the one at work:
@@ -126,15 +131,23 @@ BEGIN
     END IF;
     FOR attempt IN 1 .. 20 LOOP
         left_over := false;
-        FOR r IN SELECT i.indexrelid, n.nspname, c.relname, tn.nspname AS table_schema, tc.relname AS table_name
+        FOR r IN SELECT i.indexrelid, n.nspname, c.relname, tn.nspname AS table_schema, tc.relname AS table_name,
+                     tc.relkind = 't' AS toast
                  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
                  JOIN pg_class tc ON tc.oid = i.indrelid JOIN pg_namespace tn ON tn.oid = tc.relnamespace
                  WHERE i.indrelid = m.table_oid AND NOT i.indisvalid
                    AND dbopt._leftover_of(i.indexrelid, m.id)
         LOOP
             BEGIN
-                EXECUTE format('LOCK TABLE ONLY %I.%I IN SHARE UPDATE EXCLUSIVE MODE NOWAIT',
-                    r.table_schema, r.table_name);
+                IF NOT r.toast THEN -- LOCK knows no TOAST tables; DROP INDEX meets a build's lock itself
+                    EXECUTE format('LOCK TABLE ONLY %I.%I IN SHARE UPDATE EXCLUSIVE MODE NOWAIT',
+                        r.table_schema, r.table_name);
+                ELSIF EXISTS (SELECT FROM pg_locks l WHERE l.relation = m.table_oid AND l.granted
+                        AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+                        AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'AccessExclusiveLock')
+                        AND l.pid <> pg_backend_pid()) THEN
+                    RAISE lock_not_available;
+                END IF;
                 EXECUTE format('DROP INDEX %I.%I', r.nspname, r.relname);
                 dropped := dropped + 1;
             EXCEPTION WHEN lock_not_available OR undefined_object OR undefined_table THEN
@@ -185,12 +198,28 @@ COMMENT ON FUNCTION dbopt._maintenance_cleanup(bigint) IS
 'internal: _maintenance_repair() for those who may maintain the table';
 GRANT EXECUTE ON FUNCTION dbopt._maintenance_cleanup(bigint) TO PUBLIC;
 
+-- A window may go over midnight; its clock is that of its time zone.
+CREATE FUNCTION dbopt._window_end(opens time, closes time, zone text, at timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT (l.day + closes + CASE WHEN l.day + closes <= l.now
+        THEN interval '1 day' ELSE interval '0' END) AT TIME ZONE zone
+    FROM (SELECT at AT TIME ZONE zone AS now, date_trunc('day', at AT TIME ZONE zone) AS day) l
+    WHERE opens IS NOT NULL
+$$;
+COMMENT ON FUNCTION dbopt._window_end(time, time, text, timestamptz) IS
+'internal: when a job''s window closes next';
+REVOKE ALL ON FUNCTION dbopt._window_end(time, time, text, timestamptz) FROM PUBLIC;
+
 -- Everything that statistics alone can tell. Tables with dead rows and indexes are measured afterwards.
 CREATE FUNCTION dbopt._maintenance_candidates(
     OUT priority int, OUT relation regclass, OUT action text, OUT rule text, OUT command text,
     OUT reason text, OUT expected_gain text)
 RETURNS SETOF record LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-WITH t AS (
+WITH RECURSIVE tree AS ( -- pg_partition_tree would wait for the lock of every partition
+    SELECT c.oid AS root, c.oid FROM pg_class c WHERE c.relkind = 'p'
+    UNION ALL SELECT r.root, i.inhrelid FROM pg_inherits i JOIN tree r ON i.inhparent = r.oid),
+leaves AS (SELECT r.root, c.oid, c.relpages FROM tree r JOIN pg_class c ON c.oid = r.oid WHERE c.relkind <> 'p'),
+t AS (
     SELECT c.oid, c.oid::regclass AS rel, format('%I.%I', n.nspname, c.relname) AS name, c.relkind,
         n.nspname, greatest(c.reltuples, 0)::float8 AS rows, c.reltuples, c.relpages, c.relallvisible,
         c.reltoastrelid, age(c.relfrozenxid) AS xid_age,
@@ -251,8 +280,7 @@ SELECT 3, t.rel, 'analyze', 'never', format('ANALYZE (SKIP_LOCKED) %s', t.name),
     CASE WHEN t.relkind = 'p' THEN 'partitioned parent was never analysed: autoanalyze does not visit parents'
          ELSE 'was never analysed' END, 'better plans'
 FROM u t WHERE t.analysed IS NULL AND CASE t.relkind
-    WHEN 'p' THEN EXISTS (SELECT FROM pg_partition_tree(t.oid) p JOIN pg_class c ON c.oid = p.relid
-                          WHERE p.isleaf AND c.relpages > 0)
+    WHEN 'p' THEN EXISTS (SELECT FROM leaves p WHERE p.root = t.oid AND p.relpages > 0)
          AND NOT EXISTS (SELECT FROM pg_stats s WHERE s.schemaname = t.nspname
                          AND s.tablename = (SELECT relname FROM pg_class WHERE oid = t.oid))
     ELSE t.reltuples < 0 AND t.live >= 100 END
@@ -266,7 +294,7 @@ SELECT 3, t.rel, 'analyze', 'parent', format('ANALYZE (SKIP_LOCKED) %s', t.name)
     format('partitions were analysed after their parent (%s)', t.analysed::timestamptz(0)), 'better plans'
 FROM u t WHERE t.relkind = 'p' AND t.analysed < (
     SELECT max(greatest(s.last_analyze, s.last_autoanalyze)) - interval '7 days'
-    FROM pg_partition_tree(t.oid) p JOIN pg_stat_all_tables s ON s.relid = p.relid WHERE p.isleaf)
+    FROM leaves p JOIN pg_stat_all_tables s ON s.relid = p.oid WHERE p.root = t.oid)
 UNION ALL
 -- invalid indexes: ours are removed, others are reported
 SELECT 4, i.indexrelid::regclass, CASE WHEN o.ours THEN 'cleanup' ELSE 'advise' END, 'invalid',
@@ -279,14 +307,6 @@ CROSS JOIN LATERAL (SELECT dbopt._is_leftover(i.indexrelid) AS ours) o
 WHERE NOT i.indisvalid AND c.relkind = 'i'
   AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p
                   WHERE p.index_relid = i.indexrelid OR p.relid = i.indrelid)
-UNION ALL
--- a rewrite gives back much: advised only, it locks the table or needs an extension
-SELECT 6, b.relation, 'advise', 'rewrite', format('VACUUM (FULL, ANALYZE) %s', b.relation),
-    format('measured %s: %s %% of %s would be given back; locks out readers, pg_repack does not',
-        b.measured_at::timestamptz(0), round(b.reclaimable_pct::numeric), pg_size_pretty(b.size_bytes)),
-    pg_size_pretty(b.reclaimable_bytes)
-FROM dbopt.bloat b
-WHERE b.kind = 'table' AND b.reclaimable_pct_low >= 40 AND b.reclaimable_bytes >= 16 * 1048576
 UNION ALL
 SELECT 2, c.oid::regclass, 'advise', 'sequence',
     CASE WHEN d.refobjid IS NULL OR ty.typname = 'int8'
@@ -330,7 +350,7 @@ SELECT 9, t.rel, 'advise', 'compression',
         pg_size_pretty(dbopt._bytes(t.reltoastrelid))), 'less CPU for large values'
 FROM u t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
     AND a.attstorage IN ('x', 'm') AND a.attcompression <> 'l'
-WHERE t.relkind = 'r' AND t.reltoastrelid <> 0 AND dbopt._bytes(t.reltoastrelid) >= 64 * 1048576
+WHERE t.relkind = 'r' AND t.reltoastrelid <> 0 AND dbopt._bytes(t.reltoastrelid) >= 16 * 1048576
   AND current_setting('default_toast_compression') = 'pglz'
   AND EXISTS (SELECT FROM pg_settings g WHERE g.name = 'default_toast_compression' AND 'lz4' = ANY (g.enumvals))
 GROUP BY t.oid, t.rel, t.name, t.reltoastrelid

@@ -9,6 +9,9 @@ struct settings {
     double reindex_min_pct = 30;      // share that a rebuild must give back at least
     int reindex_min_kb = 8192;        // and how much of it
     int old_transaction_s = 10;       // CONCURRENTLY is not started beside transactions older than that
+    int workers = 2;                  // relations at a time
+    double cost_delay_ms = 2;         // of VACUUM and ANALYZE, as autovacuum's
+    int lock_timeout_ms = 500;        // of commands that are one transaction
 };
 extern settings config;
 void define_settings();
@@ -20,6 +23,7 @@ struct task {
     std::string blocker = {};              // why it is not worth doing now; empty when it is
     std::string gain = {};
     int64_t predicted_bytes = -1;     // of an index after REINDEX
+    int64_t dead_bytes = -1, dead_left = -1; // measured before VACUUM, and what it cannot remove
 };
 
 // Ordered by priority. Indexes are measured for at most `measure_ms`.

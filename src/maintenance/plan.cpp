@@ -1,6 +1,7 @@
 // What would help: candidates from statistics, then measured.
 #include "bloat/bloat.hpp"
 #include "maintenance/maintenance.hpp"
+#include "pg/inventory.hpp"
 #include "pg/query.hpp"
 #include "pg/settings.hpp"
 #include "pg/transaction.hpp"
@@ -23,6 +24,17 @@ void define_settings() {
                                    "database is older than this.",
                     .variable = &config.old_transaction_s, .value = config.old_transaction_s,
                     .low = 1, .high = 86400, .when = pg::change::user, .in = pg::unit::s});
+    pg::define_int({.name = "dbopt.maintenance_workers",
+                    .description = "Relations that a maintenance_run works on at a time.",
+                    .variable = &config.workers, .value = config.workers, .low = 1, .high = 8,
+                    .when = pg::change::user});
+    pg::define_real("dbopt.maintenance_cost_delay",
+                    "vacuum_cost_delay, in milliseconds, of the VACUUM and ANALYZE of a maintenance_run.",
+                    &config.cost_delay_ms, config.cost_delay_ms, 0, 100, pg::change::user);
+    pg::define_int({.name = "dbopt.maintenance_lock_timeout",
+                    .description = "lock_timeout of the VACUUM and ANALYZE of a maintenance_run.",
+                    .variable = &config.lock_timeout_ms, .value = config.lock_timeout_ms, .low = 1,
+                    .high = 60000, .when = pg::change::user, .in = pg::unit::ms});
 }
 
 namespace {
@@ -56,6 +68,8 @@ bool confirm_dead(task &t) {
     }
     const double dead = m.heap.dead.bytes + m.toast.dead.bytes;
     const double held = m.heap.held + m.toast.held;
+    t.dead_bytes = static_cast<int64_t>(dead);
+    t.dead_left = static_cast<int64_t>(held);
     // Pruning may have emptied the rows already; their index entries are left until VACUUM.
     const double pruned = m.heap.dead_pointers;
     const bool many_pruned = pruned > 0.01 * (m.heap.live_rows + pruned);
@@ -98,25 +112,32 @@ std::optional<task> reindex_task(Oid index, bool needed_only) {
 
 constexpr const char *indexes_sql = R"(
 SELECT c.oid,
-    n.nspname IN ('pg_catalog', 'pg_toast'), EXISTS (SELECT FROM pg_catalog.pg_constraint k
+    n.nspname = 'pg_catalog' OR i.indrelid IN (SELECT s.reltoastrelid FROM pg_catalog.pg_class s
+        WHERE s.relnamespace = 'pg_catalog'::pg_catalog.regnamespace)
+        OR (n.nspname = 'pg_toast' AND NOT pg_catalog.has_schema_privilege('pg_toast', 'USAGE')), EXISTS (SELECT FROM pg_catalog.pg_constraint k
         WHERE k.conindid = c.oid AND k.contype = 'x')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
 WHERE c.relkind = 'i' AND i.indisvalid AND c.relpersistence <> 't' AND n.nspname <> 'dbopt'
-  AND (pg_catalog.cardinality($1::oid[]) = 0 OR c.oid = ANY ($1) OR i.indrelid = ANY ($1))
-  AND dbopt._bytes(c.oid) >= $2
-ORDER BY dbopt._bytes(c.oid) DESC)";
+  AND (pg_catalog.cardinality($1::oid[]) = 0 OR c.oid = ANY ($1) OR i.indrelid = ANY ($1)))";
 
 void add_reindexes(std::vector<task> &tasks, const std::vector<Oid> &of, bool needed_only,
                    int64_t measure_ms) {
     struct found {
         Oid index;
         bool system, exclusion;
+        int64_t bytes;
     };
     std::vector<found> indexes;
     const std::vector<int64_t> oids(of.begin(), of.end());
-    for (const pg::row &row : pg::query(indexes_sql, {oids, needed_only ? config.reindex_min_kb * 1024LL : 0LL}))
-        indexes.push_back({row.get<Oid>(0), row.get<bool>(1), row.get<bool>(2)});
+    const auto sizes = bloat::stored_sizes();
+    for (const pg::row &row : pg::query(indexes_sql, {oids})) {
+        const auto size = sizes.find(row.get<Oid>(0));
+        const int64_t bytes = size != sizes.end() ? size->second : 0;
+        if (!needed_only || bytes >= config.reindex_min_kb * 1024LL)
+            indexes.push_back({row.get<Oid>(0), row.get<bool>(1), row.get<bool>(2), bytes});
+    }
+    std::sort(indexes.begin(), indexes.end(), [](const found &a, const found &b) { return a.bytes > b.bytes; });
     const int64_t end = pg::clock().us + measure_ms * 1000;
     for (const found &f : indexes) {
         if (pg::clock().us > end)
@@ -134,9 +155,53 @@ void add_reindexes(std::vector<task> &tasks, const std::vector<Oid> &of, bool ne
     }
 }
 
+// Catalogs included: a bloated pg_attribute slows every session down.
+constexpr const char *tables_sql = R"(
+SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't'
+  AND c.relnamespace <> 'dbopt'::pg_catalog.regnamespace)";
+
+// Rewrites are only ever advised: they lock everybody out, or need an extension.
+std::optional<task> rewrite_task(Oid table, double min_gain) {
+    constexpr double worth_it = 40; // per cent, at least, with 95 % certainty
+    const bloat::table_result m = bloat::try_table(table, {});
+    const bloat::amount gain = m.reclaimable();
+    if (!m.heap.skipped.empty() || gain.bytes < min_gain ||
+        gain.bytes - gain.half_width < worth_it / 100 * m.bytes())
+        return std::nullopt;
+    const bool catalog = pg::is_catalog(pg::get_relation(table));
+    return task{.priority = 6, .relation = table, .action = "advise",
+                .command = "VACUUM (FULL, ANALYZE) " + pg::qualified_name(table),
+                .reason = "measured: " + percent(gain.bytes, m.bytes()) + " of " +
+                          pg::format_bytes(static_cast<int64_t>(m.bytes())) + " would be given back" +
+                          (catalog ? "; system catalog: sessions wait while it runs"
+                                   : "; locks out readers and writers while it runs, pg_repack does not"),
+                .gain = pg::format_bytes(static_cast<int64_t>(gain.bytes))};
+}
+
+void add_rewrites(std::vector<task> &tasks, int64_t measure_ms) {
+    constexpr int64_t min_bytes = 16 << 20;
+    std::vector<std::pair<int64_t, Oid>> tables;
+    const auto sizes = bloat::stored_sizes();
+    for (const pg::row &row : pg::query(tables_sql, {})) {
+        const auto size = sizes.find(row.get<Oid>(0));
+        if (size != sizes.end() && size->second >= min_bytes)
+            tables.emplace_back(-size->second, row.get<Oid>(0));
+    }
+    std::sort(tables.begin(), tables.end());
+    const int64_t end = pg::clock().us + measure_ms * 1000;
+    for (const auto &[size, table] : tables) {
+        if (pg::clock().us > end)
+            break;
+        std::optional<task> t;
+        if (!pg::subtransaction([&] { t = rewrite_task(table, min_bytes); }) && t)
+            tasks.push_back(std::move(*t));
+    }
+}
+
 } // namespace
 
 std::vector<task> plan(int64_t measure_ms) {
+    const pg::inventory_scope shared; // sizes are read once
     std::vector<task> tasks;
     std::vector<std::string> rules;
     for (const pg::row &r : pg::query("SELECT priority, relation::oid, action, command, reason,"
@@ -165,6 +230,7 @@ std::vector<task> plan(int64_t measure_ms) {
             kept.push_back(std::move(tasks[i]));
     }
     add_reindexes(kept, {}, true, measure_ms);
+    add_rewrites(kept, measure_ms / 3);
     std::stable_sort(kept.begin(), kept.end(),
                      [](const task &a, const task &b) { return a.priority < b.priority; });
     return kept;

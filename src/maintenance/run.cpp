@@ -1,81 +1,36 @@
-// Carrying out tasks: one at a time, each with a row in dbopt._maintenance_run.
-#include "maintenance/maintenance.hpp"
+// Carrying out tasks: a few at a time, each in a worker, each with a row in dbopt._maintenance_run.
+//
+// One task per table at a time, one REINDEX at a time. What meets a lock is put back and tried again
+// later; nothing waits in a lock queue for longer than dbopt.maintenance_lock_timeout.
+#include "bloat/bloat.hpp"
+#include "maintenance/records.hpp"
 #include "pg/index_pages.hpp"
 #include "pg/query.hpp"
-#include "pg/queue.hpp"
 #include "pg/relation.hpp"
 #include "pg/security.hpp"
 #include "pg/transaction.hpp"
+#include <deque>
 
 namespace dbopt::maintenance {
 
 namespace {
 
-class as_system : public pg::as_owner { // rows of dbopt's own tables, whoever calls
-  public:
-    as_system() : as_owner(BOOTSTRAP_SUPERUSERID) {}
+constexpr int most_attempts = 4;
+constexpr int64_t attempt_pause_us = 1000 * 1000;
+
+struct waiting {
+    task what;
+    int attempts = 0;
+    int64_t not_before = 0; // microseconds
 };
 
-// `skip` empty: about to be queued; otherwise the end of the story.
-int64_t record(const task &t, const std::string &skip) {
-    const as_system scope;
-    return pg::scalar<int64_t>(
-               "INSERT INTO dbopt._maintenance_run (relid, relation, action, command, reason, status,"
-               " detail, before_bytes, predicted_bytes, table_oid, index_name, invalid_before, finished_at)"
-               " SELECT $1, $1::regclass::text, $2, $3, $4, CASE WHEN $5 = '' THEN 'queued' ELSE 'skipped' END,"
-               " nullif($5, ''), pg_relation_size($1), nullif($6, -1), $7,"
-               " (SELECT relname FROM pg_class WHERE oid = $1),"
-               " ARRAY(SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = $7 AND NOT i.indisvalid),"
-               " CASE WHEN $5 <> '' THEN clock_timestamp() END RETURNING id",
-               {t.relation, t.action, t.command, t.reason, skip, t.predicted_bytes,
-                pg::table_of(t.relation)})
-        .value_or(0);
-}
-
-void note_run(int64_t id, int64_t run_id) {
-    const as_system scope;
-    pg::execute("UPDATE dbopt._maintenance_run SET run_id = $2 WHERE id = $1", {id, run_id});
-}
-
-// By name: REINDEX CONCURRENTLY gives the index a new OID.
-void finish(int64_t id, const std::string &status, const std::string &message) {
-    const as_system scope;
-    pg::execute("UPDATE dbopt._maintenance_run SET status = $2, detail = concat_ws('; ', nullif($3, ''), detail),"
-                " finished_at = clock_timestamp(), after_bytes = pg_relation_size(to_regclass(relation)) WHERE id = $1 AND status <> $2",
-                {id, status, message});
-}
-
-int64_t clean_up(int64_t id) {
-    const as_system scope;
-    return pg::scalar<int32_t>("SELECT dbopt._maintenance_repair($1)", {id}).value_or(0);
-}
-
-// Runs whose CALL was cancelled, or that a crash or a failover interrupted: conclude and repair.
-void conclude_earlier() {
-    struct open_run {
-        int64_t id;
-        std::string action, status, message;
-        bool repaired;
-    };
-    std::vector<open_run> runs;
-    {
-        const as_system scope;
-        for (const pg::row &r : pg::query(
-                 "SELECT m.id, m.action, COALESCE(r.status, 'interrupted'), r.message, m.repaired"
-                 " FROM dbopt._maintenance_run m LEFT JOIN dbopt.run r ON r.run_id = m.run_id"
-                 " WHERE (m.status = 'queued' AND COALESCE(r.status, '') NOT IN ('queued', 'running'))"
-                 " OR (m.action = 'reindex' AND NOT m.repaired AND m.status IN ('failed', 'cancelled',"
-                 " 'interrupted'))"))
-            runs.push_back({r.get<int64_t>(0), r.get<std::string>(1), r.get<std::string>(2),
-                            r.get_or<std::string>(3, ""), r.get<bool>(4)});
-    }
-    for (const open_run &r : runs) {
-        finish(r.id, r.status, r.message);
-        if (r.action == "reindex" && r.status != "done" && !r.repaired)
-            clean_up(r.id);
-        pg::commit_and_restart();
-    }
-}
+struct flight {
+    waiting order;
+    Oid table;
+    int64_t id = 0;     // of dbopt._maintenance_run
+    int64_t run_id = 0; // of dbopt.run
+    bool yielded = false;
+};
 
 // Why a REINDEX CONCURRENTLY should not start now: it would wait for every older transaction.
 std::string old_transaction() {
@@ -90,6 +45,7 @@ std::string old_transaction() {
         .value_or("");
 }
 
+// Why this task is not carried out at all; empty when nothing speaks against it.
 std::string obstacle(const task &t) {
     if (!pg::find_relation(t.relation))
         return "dropped meanwhile";
@@ -99,48 +55,191 @@ std::string obstacle(const task &t) {
         return "role " + pg::role_name(pg::caller()) + " may not maintain it";
     if (t.action != "analyze" && !pg::workers_available())
         return "needs a worker: add dbopt to shared_preload_libraries";
-    if (t.action == "reindex") {
-        const std::string old = old_transaction();
-        if (!old.empty())
-            return old;
-    }
-    // Whoever holds the table (autovacuum, a build) goes on undisturbed. Never waits long.
+    return t.action == "reindex" ? old_transaction() : "";
+}
+
+// Why not now, though perhaps in a moment. Whoever holds the table (autovacuum, a build, DDL) goes on
+// undisturbed: the lock is only asked for, never waited for.
+std::string busy(const task &t) {
     const Oid table = pg::table_of(t.relation);
-    if (!pg::try_lock(table, ShareUpdateExclusiveLock, 500))
+    if (table_in_use(table))
+        return "another maintenance_run is at work on the table";
+    if (!pg::try_lock(table, ShareUpdateExclusiveLock))
         return "the table is being vacuumed, analysed, indexed or altered by another session";
     pg::unlock(table, ShareUpdateExclusiveLock);
     return "";
 }
 
-void carry_out(const task &t, int64_t left_ms) {
-    const std::string skip = obstacle(t);
-    const int64_t id = record(t, skip);
-    if (!skip.empty()) {
-        pg::commit_and_restart();
-        return;
-    }
-    if (!pg::workers_available()) { // ANALYZE alone may run here
-        const auto failure = pg::subtransaction([&] { pg::execute(t.command); });
-        finish(id, failure ? "failed" : "done", failure ? failure->message() : "");
-        pg::commit_and_restart();
-        return;
-    }
-    pg::queued_run order{.area = "maintenance", .command = t.command, .object = t.relation};
-    order.max_runtime = pg::interval{.us = std::max<int64_t>(1000, left_ms) * 1000};
+// VACUUM and ANALYZE go slowly and do not wait for locks. CONCURRENTLY has to wait for the
+// transactions of others, in the middle of its work: a lock_timeout would only manufacture leftovers.
+std::vector<std::string> settings_for(const task &t) {
     if (t.action == "reindex")
-        order.cleanup = "SELECT dbopt._maintenance_cleanup(" + std::to_string(id) + ")";
-    const int64_t run_id = pg::enqueue(order);
-    note_run(id, run_id);
-    const auto state = pg::wait_for_run(run_id, left_ms + 30000);
-    if (state && !state->over())
-        return; // paused or no free worker: the next call concludes it
-    finish(id, state ? state->status : "interrupted", state ? state->message : "");
-    if (t.action == "reindex" && (!state || state->status != "done")) {
-        pg::commit_and_restart();
-        clean_up(id);
-    }
-    pg::commit_and_restart();
+        return {"lock_timeout=0"};
+    return {"lock_timeout=" + std::to_string(config.lock_timeout_ms),
+            "vacuum_cost_delay=" + std::to_string(config.cost_delay_ms)};
 }
+
+int64_t dead_bytes(const task &t) {
+    int64_t dead = -1;
+    if (t.action == "vacuum" && t.dead_bytes >= 0)
+        (void)pg::subtransaction([&] {
+            const bloat::table_result m = bloat::measure_table(t.relation, {});
+            if (m.heap.skipped.empty())
+                dead = static_cast<int64_t>(m.heap.dead.bytes + m.toast.dead.bytes);
+        });
+    return dead;
+}
+
+class crew {
+  public:
+    crew(std::vector<task> tasks, int64_t end) : end_(end), exceptions_(std::uncaught_exceptions()) {
+        for (task &t : tasks)
+            waiting_.push_back({std::move(t)});
+    }
+    // The CALL was cancelled: what it has started stops, too. The next CALL concludes and repairs.
+    ~crew() {
+        if (std::uncaught_exceptions() > exceptions_)
+            for (const flight &f : flights_)
+                (void)pg::cancel_run(f.run_id);
+    }
+    crew(const crew &) = delete;
+    crew &operator=(const crew &) = delete;
+
+    void work() {
+        int64_t pause = 5;
+        while (!waiting_.empty() || !flights_.empty()) {
+            const bool moved = collect() | launch();
+            pause = moved ? 5 : std::min<int64_t>(2 * pause, 200);
+            pg::commit_and_restart();
+            if (!moved)
+                pg::nap(pause);
+        }
+    }
+
+  private:
+    bool free_for(const task &t) const {
+        const Oid table = pg::table_of(t.relation);
+        for (const flight &f : flights_)
+            if (f.table == table || (t.action == "reindex" && f.order.what.action == "reindex"))
+                return false;
+        return true;
+    }
+
+    bool launch() {
+        const int64_t now = pg::clock().us;
+        if (now >= end_)
+            return give_up();
+        if (flights_.size() >= static_cast<size_t>(config.workers))
+            return false;
+        for (auto at = waiting_.begin(); at != waiting_.end(); ++at) {
+            if (at->not_before > now || !free_for(at->what))
+                continue;
+            waiting next = std::move(*at);
+            waiting_.erase(at);
+            start(std::move(next));
+            return true;
+        }
+        return false;
+    }
+
+    bool give_up() {
+        const bool any = !waiting_.empty();
+        for (const waiting &w : waiting_)
+            record(w.what, "no time left (max_duration, or the window of the job closes)");
+        waiting_.clear();
+        return any;
+    }
+
+    void start(waiting w) {
+        const task &t = w.what;
+        std::string skip = obstacle(t);
+        if (skip.empty())
+            if (std::string why = busy(t); !why.empty()) {
+                if (++w.attempts < most_attempts) {
+                    put_back(std::move(w));
+                    return;
+                }
+                skip = std::move(why);
+            }
+        const int64_t id = record(t, skip);
+        if (!skip.empty())
+            return;
+        if (!pg::workers_available()) { // ANALYZE alone may run here
+            const auto failure = pg::subtransaction([&] { pg::execute(t.command); });
+            finish(id, failure ? "failed" : "done", failure ? failure->message() : "");
+            return;
+        }
+        pg::queued_run order{.area = "maintenance", .command = t.command, .object = t.relation};
+        order.max_runtime =
+            pg::interval{.us = std::max<int64_t>(1000 * 1000, end_ - pg::clock().us)};
+        order.settings = settings_for(t);
+        if (t.action == "reindex")
+            order.cleanup = "SELECT dbopt._maintenance_cleanup(" + std::to_string(id) + ")";
+        flight f{std::move(w), pg::table_of(t.relation), id, pg::enqueue(order)};
+        note_run(f.id, f.run_id);
+        flights_.push_back(std::move(f));
+    }
+
+    void put_back(waiting w) {
+        w.not_before = pg::clock().us + attempt_pause_us * w.attempts;
+        waiting_.push_back(std::move(w));
+    }
+
+    bool collect() {
+        bool moved = false;
+        const bool look = pg::clock().us >= next_look_;
+        if (look)
+            next_look_ = pg::clock().us + 500 * 1000;
+        for (size_t i = 0; i < flights_.size();) {
+            flight &f = flights_[i];
+            const auto state = pg::find_run(f.run_id);
+            if (state && !state->over()) {
+                // Wraparound comes first: autovacuum does not have to wait until we are through.
+                if (look && !f.yielded && holds_up_autovacuum(pg::process_of_run(f.run_id)))
+                    f.yielded = pg::cancel_run(f.run_id);
+                if (pg::clock().us < end_ + 30 * 1000 * 1000) {
+                    ++i;
+                    continue;
+                } // else paused, or no free worker: the next call concludes it
+            } else {
+                conclude(f, state);
+            }
+            flights_.erase(flights_.begin() + static_cast<std::ptrdiff_t>(i));
+            moved = true;
+        }
+        return moved;
+    }
+
+    void conclude(flight &f, const std::optional<pg::run_state> &state) {
+        const task &t = f.order.what;
+        std::string status = state ? state->status : "interrupted";
+        std::string message = state ? state->message : "";
+        bool locked = state && state->sqlstate == "55P03" && t.action != "reindex";
+        if (status == "done" && !visited(t, f.run_id)) {
+            locked = true;
+            status = "skipped";
+            message = "the table was locked by another session";
+        }
+        if (f.yielded)
+            message = "stopped: autovacuum to prevent wraparound waited for the table";
+        if (locked && ++f.order.attempts < most_attempts)
+            message += "; will be tried again";
+        finish(f.id, status, message, status == "done" ? dead_bytes(t) : -1);
+        if (locked && f.order.attempts < most_attempts) {
+            put_back(std::move(f.order));
+            return;
+        }
+        if (t.action == "reindex" && status != "done") {
+            pg::commit_and_restart();
+            clean_up(f.id);
+        }
+    }
+
+    std::deque<waiting> waiting_;
+    std::vector<flight> flights_;
+    int64_t end_, next_look_ = 0;
+    int exceptions_;
+};
 
 void check_actions(const std::vector<std::string> &actions) {
     for (const std::string &a : actions)
@@ -177,20 +276,14 @@ void run(const pg::arguments &args, const run_options &o) {
         return;
     }
     pg::require_toplevel_call(args, "dbopt.maintenance_run");
-    const int64_t end = pg::clock().us + o.max_ms * 1000;
+    int64_t end = pg::clock().us + o.max_ms * 1000;
     pg::commit_and_restart();
+    if (const auto closes = window_end())
+        end = std::min(end, *closes);
     conclude_earlier();
-    const std::vector<task> tasks = tasks_for(o);
+    std::vector<task> tasks = tasks_for(o);
     pg::commit_and_restart();
-    for (const task &t : tasks) {
-        const int64_t left_ms = (end - pg::clock().us) / 1000;
-        if (left_ms > 0) {
-            carry_out(t, left_ms);
-        } else {
-            record(t, "no time left (max_duration)");
-            pg::commit_and_restart();
-        }
-    }
+    crew(std::move(tasks), end).work();
 }
 
 } // namespace dbopt::maintenance

@@ -7,6 +7,7 @@ extern "C" {
 #include "access/gist_private.h"
 #include "access/hash.h"
 #include "access/nbtree.h"
+#include "access/spgist_private.h"
 #include "catalog/index.h"
 #include "catalog/pg_index.h"
 #include "commands/defrem.h"
@@ -65,6 +66,22 @@ index_facts describe_index(Relation index) {
 
 namespace {
 
+// A damaged page may say anything: what does not lie within the page is not looked at.
+bool within(ItemId id) {
+    return ItemIdHasStorage(id) && ItemIdGetLength(id) >= sizeof(IndexTupleData) &&
+           ItemIdGetOffset(id) + ItemIdGetLength(id) <= BLCKSZ;
+}
+// The same for an entry of so many bytes and the list of rows in it.
+bool within(IndexTuple tuple, uint32_t length) {
+    if (IndexTupleSize(tuple) > length)
+        return false;
+    if (!BTreeTupleIsPosting(tuple))
+        return true;
+    return BTreeTupleGetPostingOffset(tuple) >= sizeof(IndexTupleData) &&
+           BTreeTupleGetPostingOffset(tuple) + BTreeTupleGetNPosting(tuple) * sizeof(ItemPointerData) <=
+               length;
+}
+
 struct key_bytes { // the part of an entry that deduplication compares
     const char *data;
     uint32_t size;
@@ -98,7 +115,7 @@ void parse_btree_page(const char *raw, btree_page &out) {
     const OffsetNumber last = PageGetMaxOffsetNumber(page);
     // A page that was split between equal keys needs the row's address in its high key.
     out.goes_on = false;
-    if (!P_RIGHTMOST(opaque) && last >= P_HIKEY) {
+    if (!P_RIGHTMOST(opaque) && last >= P_HIKEY && within(PageGetItemId(page, P_HIKEY))) {
         auto high = reinterpret_cast<IndexTuple>(PageGetItem(page, PageGetItemId(page, P_HIKEY)));
         out.goes_on = BTreeTupleIsPivot(high) && BTreeTupleGetHeapTID(high) != nullptr;
     }
@@ -106,9 +123,11 @@ void parse_btree_page(const char *raw, btree_page &out) {
     for (OffsetNumber n = P_FIRSTDATAKEY(opaque); n <= last; ++n) {
         ItemId id = PageGetItemId(page, n);
         auto tuple = reinterpret_cast<IndexTuple>(PageGetItem(page, id));
+        if (!within(id))
+            continue;
         out.item_bytes += ItemIdGetLength(id);
         ++out.items;
-        if (out.kind == page_kind::internal || ItemIdIsDead(id))
+        if (out.kind == page_kind::internal || ItemIdIsDead(id) || !within(tuple, ItemIdGetLength(id)))
             continue;
         const bool posting = BTreeTupleIsPosting(tuple);
         const uint32_t size = posting ? BTreeTupleGetPostingOffset(tuple) : IndexTupleSize(tuple);
@@ -187,7 +206,11 @@ void parse_gin_page(const char *raw, plain_page &out) {
         out.pending = true;
         const OffsetNumber last = PageGetMaxOffsetNumber(page);
         for (OffsetNumber n = FirstOffsetNumber; n <= last; ++n) {
+            if (!within(PageGetItemId(page, n)))
+                continue;
             auto tuple = reinterpret_cast<IndexTuple>(PageGetItem(page, PageGetItemId(page, n)));
+            if (IndexTupleSize(tuple) > ItemIdGetLength(PageGetItemId(page, n)))
+                continue;
             uint64_t hash = 1469598103934665603ULL; // FNV-1a over everything but the address
             for (size_t i = offsetof(IndexTupleData, t_info); i < IndexTupleSize(tuple); ++i)
                 hash = (hash ^ static_cast<unsigned char>(reinterpret_cast<char *>(tuple)[i])) *
@@ -206,6 +229,8 @@ void parse_gin_page(const char *raw, plain_page &out) {
         const OffsetNumber last = PageGetMaxOffsetNumber(page);
         for (OffsetNumber n = FirstOffsetNumber; n <= last; ++n) {
             ItemId id = PageGetItemId(page, n);
+            if (!within(id))
+                continue;
             auto tuple = reinterpret_cast<IndexTuple>(PageGetItem(page, id));
             // VACUUM never removes a key, even when no row is left.
             if (!GinIsPostingTree(tuple) && GinGetNPosting(tuple) == 0)
@@ -214,6 +239,27 @@ void parse_gin_page(const char *raw, plain_page &out) {
             out.trees += GinIsPostingTree(tuple) ? 1 : 0;
             out.used += MAXALIGN(ItemIdGetLength(id)) + sizeof(ItemIdData);
         }
+    }
+}
+
+// Live tuples only: redirects and placeholders are what deletes and moves leave behind.
+void parse_spgist_page(const char *raw, plain_page &out) {
+    Page page = const_cast<char *>(raw);
+    if (!begin_page(page, sizeof(SpGistPageOpaqueData), out) || SpGistPageIsDeleted(page))
+        return;
+    if (SpGistPageIsMeta(page)) {
+        out.kind = page_kind::other;
+        return;
+    }
+    out.kind = SpGistPageIsLeaf(page) ? page_kind::leaf : page_kind::internal;
+    const OffsetNumber last = PageGetMaxOffsetNumber(page);
+    for (OffsetNumber n = FirstOffsetNumber; n <= last; ++n) {
+        ItemId id = PageGetItemId(page, n);
+        if (!within(id) ||
+            reinterpret_cast<SpGistDeadTuple>(PageGetItem(page, id))->tupstate != SPGIST_LIVE)
+            continue;
+        ++out.entries;
+        out.used += MAXALIGN(ItemIdGetLength(id)) + sizeof(ItemIdData);
     }
 }
 

@@ -32,7 +32,7 @@ struct btree_page {
 // Reuses the vectors of `out`.
 void parse_btree_page(const char *page, btree_page &out);
 
-// Pages of hash, GiST, GIN and BRIN indexes, told apart as far as a prediction needs it.
+// Pages of hash, GiST, SP-GiST, GIN and BRIN indexes, told apart as far as a prediction needs it.
 struct plain_page {
     page_kind kind;
     bool pending = false;     // GIN: page of the pending list
@@ -46,6 +46,7 @@ void parse_hash_page(const char *page, plain_page &out);
 void parse_gist_page(const char *page, plain_page &out);
 void parse_gin_page(const char *page, plain_page &out);
 void parse_brin_page(const char *page, plain_page &out);
+void parse_spgist_page(const char *page, plain_page &out); // inner pages: used counts, too
 
 struct index_facts {
     Oid access_method = InvalidOid;

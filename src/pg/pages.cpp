@@ -32,6 +32,8 @@ uint32_t open_relation::blocks() const {
     return call([&] { return RelationGetNumberOfBlocks(relation_); });
 }
 
+bool open_relation::shareable() const { return !RelationUsesLocalBuffers(relation_); }
+
 const char *heap_obstacle(Relation relation) {
     if (!RELKIND_HAS_TABLE_AM(relation->rd_rel->relkind))
         return "has no storage of its own";
@@ -44,10 +46,12 @@ const char *heap_obstacle(Relation relation) {
     return nullptr;
 }
 
-heap_reader::heap_reader(Relation relation) : relation_(relation) {
+heap_reader::heap_reader(Relation relation, TransactionId oldest_xmin)
+    : relation_(relation), oldest_xmin_(oldest_xmin) {
     call([&] {
         ring_ = GetAccessStrategy(BAS_BULKREAD);
-        oldest_xmin_ = GetOldestNonRemovableTransactionId(relation_);
+        if (!TransactionIdIsValid(oldest_xmin_))
+            oldest_xmin_ = GetOldestNonRemovableTransactionId(relation_);
         TupleDesc desc = RelationGetDescr(relation_);
         for (int i = 0; i < desc->natts && !reshape_; ++i)
             reshape_ = TupleDescAttr(desc, i)->attisdropped || TupleDescAttr(desc, i)->atthasmissing;
@@ -56,9 +60,11 @@ heap_reader::heap_reader(Relation relation) : relation_(relation) {
             nulls_ = static_cast<bool *>(palloc(sizeof(bool) * desc->natts));
         }
     });
+    stream_.emplace(relation_, ring_);
 }
 
 heap_reader::~heap_reader() {
+    stream_.reset(); // it uses the ring
     if (ring_ != nullptr)
         FreeAccessStrategy(ring_);
     if (values_ != nullptr) {
@@ -103,6 +109,17 @@ uint16_t heap_reader::rewritten_length(HeapTupleHeader tuple, uint32_t length) {
 
 namespace {
 
+// A damaged page may say anything: what does not lie within the page is not looked at.
+bool plausible(ItemId id) {
+    const uint32_t length = ItemIdGetLength(id);
+    return length >= SizeofHeapTupleHeader && ItemIdGetOffset(id) >= SizeOfPageHeaderData &&
+           ItemIdGetOffset(id) + length <= BLCKSZ;
+}
+bool plausible(HeapTupleHeader tuple, uint32_t length) {
+    return tuple->t_hoff >= SizeofHeapTupleHeader && tuple->t_hoff <= length &&
+           tuple->t_hoff == MAXALIGN(tuple->t_hoff);
+}
+
 enum class fate { live, running, held, gone };
 
 // pgstattuple's SnapshotDirty: rows of other running transactions count as live, rows that the own
@@ -129,12 +146,13 @@ fate judge(HeapTuple tuple, Buffer buffer, TransactionId oldest_xmin) {
 
 } // namespace
 
-void heap_reader::read(uint32_t block, heap_page &out) {
+void heap_reader::next(heap_page &out) {
     out.live_bytes = out.dead_bytes = out.free_bytes = out.held_bytes = out.running_bytes = 0;
     out.live = out.dead = out.kept = out.root_entries = out.dead_pointers = 0;
+    block_stream &stream = *stream_;
     call([&] {
-        CHECK_FOR_INTERRUPTS();
-        Buffer buffer = ReadBufferExtended(relation_, MAIN_FORKNUM, block, RBM_NORMAL, ring_);
+        Buffer buffer = stream.next();
+        const BlockNumber block = BufferGetBlockNumber(buffer);
         LockBuffer(buffer, BUFFER_LOCK_SHARE);
         Page page = BufferGetPage(buffer);
         if (PageIsNew(page)) {
@@ -149,7 +167,7 @@ void heap_reader::read(uint32_t block, heap_page &out) {
         tuple.t_tableOid = RelationGetRelid(relation_);
         for (OffsetNumber n = FirstOffsetNumber; n <= last; ++n) {
             ItemId id = PageGetItemId(page, n);
-            if (!ItemIdIsNormal(id)) {
+            if (!ItemIdIsNormal(id) || !plausible(id)) {
                 out.dead_pointers += ItemIdIsDead(id) ? 1 : 0;
                 continue;
             }
@@ -173,7 +191,8 @@ void heap_reader::read(uint32_t block, heap_page &out) {
                 ++out.root_entries;
             if (out.kept < most_tuples_per_page)
                 out.lengths[out.kept++] =
-                    reshape_ || HeapTupleHeaderGetNatts(tuple.t_data) < columns
+                    !plausible(tuple.t_data, tuple.t_len) ? tuple.t_len
+                    : reshape_ || HeapTupleHeaderGetNatts(tuple.t_data) < columns
                         ? rewritten_length(tuple.t_data, tuple.t_len) : tuple.t_len;
         }
         UnlockReleaseBuffer(buffer);
@@ -195,7 +214,7 @@ bool chain_needed(Page page, Buffer buffer, uint32_t block, OffsetNumber at, Oid
             at = ItemIdGetRedirect(id);
             continue;
         }
-        if (!ItemIdIsNormal(id))
+        if (!ItemIdIsNormal(id) || !plausible(id))
             return false;
         HeapTupleData tuple;
         tuple.t_tableOid = relation;
@@ -291,25 +310,31 @@ bool heap_reader::visibility_map(uint32_t blocks, std::span<const uint32_t> want
 
 page_reader::page_reader(Relation relation) : relation_(relation) {
     ring_ = call([] { return GetAccessStrategy(BAS_BULKREAD); });
+    stream_.emplace(relation_, ring_);
 }
 
 page_reader::~page_reader() {
+    stream_.reset();
     if (ring_ != nullptr)
         FreeAccessStrategy(ring_);
 }
 
-void page_reader::prefetch(uint32_t block) const {
-    call([&] { PrefetchBuffer(relation_, MAIN_FORKNUM, block); });
+static void copy_out(Buffer buffer, char *out) {
+    LockBuffer(buffer, BUFFER_LOCK_SHARE);
+    memcpy(out, BufferGetPage(buffer), BLCKSZ);
+    UnlockReleaseBuffer(buffer);
 }
 
 void page_reader::copy(uint32_t block, char *out) {
     call([&] {
         CHECK_FOR_INTERRUPTS();
-        Buffer buffer = ReadBufferExtended(relation_, MAIN_FORKNUM, block, RBM_NORMAL, ring_);
-        LockBuffer(buffer, BUFFER_LOCK_SHARE);
-        memcpy(out, BufferGetPage(buffer), BLCKSZ);
-        UnlockReleaseBuffer(buffer);
+        copy_out(ReadBufferExtended(relation_, MAIN_FORKNUM, block, RBM_NORMAL, ring_), out);
     });
+}
+
+void page_reader::copy_next(char *out) {
+    block_stream &stream = *stream_;
+    call([&] { copy_out(stream.next(), out); });
 }
 
 } // namespace dbopt::pg

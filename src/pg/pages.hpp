@@ -1,10 +1,11 @@
 // Reading pages of heaps and indexes as they lie on disk, for measuring.
 //
 // One visit and one share lock per page, through a small buffer ring: the cache keeps what it holds.
-// Prefetch is the caller's: block numbers are known beforehand. All readers hold AccessShareLock (so
+// All readers hold AccessShareLock (so
 // nothing truncates or rewrites the relation meanwhile) and run no user-defined code.
 // Idea and definitions of live, dead and free: contrib/pgstattuple.
 #pragma once
+#include "pg/block_stream.hpp"
 #include "pg/relation.hpp"
 
 namespace dbopt::pg {
@@ -22,6 +23,7 @@ class open_relation {
     const char *why() const { return why_; }
     Relation get() const { return relation_; }
     uint32_t blocks() const;
+    bool shareable() const; // other processes can read it: not a temporary table
 
   private:
     Relation relation_ = nullptr;
@@ -45,12 +47,16 @@ struct heap_page {
 
 class heap_reader {
   public:
-    explicit heap_reader(Relation relation);
+    // oldest_xmin: rows deleted before it are gone for everybody; Invalid: asked for.
+    explicit heap_reader(Relation relation, TransactionId oldest_xmin = InvalidTransactionId);
     ~heap_reader();
     heap_reader(const heap_reader &) = delete;
     heap_reader &operator=(const heap_reader &) = delete;
     void prefetch(uint32_t block) const;
-    void read(uint32_t block, heap_page &page);
+    // Which pages next() reads.
+    block_stream &stream() { return *stream_; }
+    void next(heap_page &page);
+    TransactionId oldest_xmin() const { return oldest_xmin_; }
     // Which of these tuples (of one block) an index rebuilt now would point to.
     void live_roots(uint32_t block, std::span<const uint16_t> offsets, std::span<bool> live);
     // Sum of the free-space map over the first `blocks` blocks and its values for some of them
@@ -67,6 +73,7 @@ class heap_reader {
     Relation relation_;
     BufferAccessStrategy ring_;
     TransactionId oldest_xmin_;
+    std::optional<block_stream> stream_;
     bool reshape_ = false; // dropped or late-added columns: a rewrite changes lengths
     Datum *values_ = nullptr;
     bool *nulls_ = nullptr;
@@ -79,12 +86,14 @@ class page_reader {
     ~page_reader();
     page_reader(const page_reader &) = delete;
     page_reader &operator=(const page_reader &) = delete;
-    void prefetch(uint32_t block) const;
     void copy(uint32_t block, char *page);
+    block_stream &stream() { return *stream_; }
+    void copy_next(char *page);
 
   private:
     Relation relation_;
     BufferAccessStrategy ring_;
+    std::optional<block_stream> stream_;
 };
 
 // Nothing when the relation can be measured as a heap, otherwise the reason for not doing so.

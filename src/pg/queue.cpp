@@ -18,11 +18,13 @@ int64_t enqueue(const queued_run &r) {
         as_owner superuser(BOOTSTRAP_SUPERUSERID);
         run_id = scalar<int64_t>(
                      "INSERT INTO dbopt.run (area, command, object, run_as, priority, max_runtime,"
-                     " cleanup, not_before, retry_class, result) VALUES ($1, $2, nullif($3, 0), $4, $5, $6::interval,"
+                     " cleanup, not_before, retry_class, result, settings)"
+                     " VALUES ($1, $2, nullif($3, 0), $4, $5, $6::interval,"
                      " nullif($7, ''), CASE WHEN $8 > 0 THEN clock_timestamp() + $8 * interval '1 s'"
-                     " END, nullif($9, ''), CASE WHEN $10 THEN '[]'::jsonb END) RETURNING run_id",
+                     " END, nullif($9, ''), CASE WHEN $10 THEN '[]'::jsonb END, nullif($11::text[], '{}'))"
+                     " RETURNING run_id",
                      {r.area, r.command, r.object, role, r.priority, r.max_runtime, r.cleanup,
-                      r.delay_seconds, r.retry_class, r.wants_rows})
+                      r.delay_seconds, r.retry_class, r.wants_rows, r.settings})
                      .value();
     }
     crew::announce_at_commit();
@@ -65,7 +67,7 @@ bool can_run_as(Oid role) {
 }
 
 // As wait_latch of worker.hpp, but a session reloads its configuration between commands only.
-static void nap_for(int64_t milliseconds) {
+void nap(int64_t milliseconds) {
     call([&] {
         (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
                         PG_WAIT_EXTENSION);
@@ -76,7 +78,7 @@ static void nap_for(int64_t milliseconds) {
 
 std::optional<run_state> wait_for_run(int64_t run_id, int64_t milliseconds) {
     const TimestampTz begin = GetCurrentTimestamp();
-    int64_t nap = 5;
+    int64_t pause = 5;
     for (;;) {
         commit_and_restart();
         std::optional<run_state> s = find_run(run_id);
@@ -86,9 +88,45 @@ std::optional<run_state> wait_for_run(int64_t run_id, int64_t milliseconds) {
         if (milliseconds >= 0 && waited >= milliseconds)
             return s;
         commit_and_restart();
-        nap_for(milliseconds < 0 ? nap : std::min(nap, milliseconds - waited));
-        nap = std::min<int64_t>(nap * 2, 200);
+        nap(milliseconds < 0 ? pause : std::min(pause, milliseconds - waited));
+        pause = std::min<int64_t>(pause * 2, 200);
     }
+}
+
+namespace {
+
+using crew::run_slot;
+
+// The slot of a run that has not ended; needs the crew's lock.
+template <class Match> run_slot *open_slot(Match &&match) {
+    for (run_slot &s : crew::shared()->slots)
+        if ((s.state == crew::slot_state::assigned || s.state == crew::slot_state::running) &&
+            s.database == MyDatabaseId && match(s))
+            return &s;
+    return nullptr;
+}
+
+} // namespace
+
+pid_t process_of_run(int64_t run_id) {
+    if (crew::shared() == nullptr)
+        return 0;
+    lock_guard hold(crew::lock(), LW_SHARED);
+    const run_slot *s = open_slot([&](const run_slot &r) { return r.run_id == run_id; });
+    return s != nullptr ? s->pid : 0;
+}
+
+bool cancel_run(int64_t run_id) noexcept {
+    if (crew::shared() == nullptr)
+        return false;
+    LWLockAcquire(crew::lock(), LW_EXCLUSIVE);
+    run_slot *s = open_slot([&](const run_slot &r) { return r.run_id == run_id; });
+    const pid_t pid = s != nullptr ? s->pid : 0;
+    if (s != nullptr)
+        s->cancel = true;
+    LWLockRelease(crew::lock());
+    crew::signal(pid, false);
+    return pid != 0;
 }
 
 } // namespace dbopt::pg

@@ -22,6 +22,7 @@ struct queued_run {
     double delay_seconds = 0;     // not before so long after now
     std::string retry_class = {}; // empty: failures are not retried
     bool wants_rows = false;      // somebody waits for what keep_rows() of handoff.hpp gives
+    std::vector<std::string> settings = {}; // "name=value", in force while the command runs
 };
 int64_t enqueue(const queued_run &r);
 
@@ -49,5 +50,13 @@ bool can_run_as(Oid role);
 // Waits in a procedure (see require_toplevel_call): commits first, then polls without lock and
 // snapshot. milliseconds < 0: for ever. The result is the state at the end of the wait.
 std::optional<run_state> wait_for_run(int64_t run_id, int64_t milliseconds);
+
+// Sleeps between two transactions (call commit_and_restart() before), and serves interrupts.
+void nap(int64_t milliseconds);
+// The process that carries out a run now, 0 when there is none.
+pid_t process_of_run(int64_t run_id);
+// Asks the process of a run of this database to stop; the run ends as `cancelled`. False when it was not running.
+// Shared memory only: works in any state of a transaction.
+bool cancel_run(int64_t run_id) noexcept;
 
 } // namespace dbopt::pg

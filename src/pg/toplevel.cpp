@@ -8,6 +8,14 @@ int count_statements(const std::string &sql) {
     return call([&] { return list_length(raw_parser(sql.c_str(), RAW_PARSE_DEFAULT)); });
 }
 
+void set_for_session(const std::vector<std::string> &settings) {
+    for (const std::string &s : settings) {
+        const size_t at = s.find('=');
+        const std::string name = s.substr(0, at), value = s.substr(at + 1);
+        call([&] { SetConfigOption(name.c_str(), value.c_str(), PGC_USERSET, PGC_S_SESSION); });
+    }
+}
+
 namespace {
 
 // Everything between StartTransactionCommand and CommitTransactionCommand, under one guard.

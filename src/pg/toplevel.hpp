@@ -16,6 +16,10 @@ struct toplevel_outcome {
 // and pg::error is thrown with no transaction open.
 toplevel_outcome run_toplevel(const std::string &sql, int64_t max_runtime_ms = 0);
 
+// "name=value" each, as SET does outside of a transaction, with the rights of any user. They hold
+// until RESET ALL; the clean-up of a failed run sees them, too.
+void set_for_session(const std::vector<std::string> &settings);
+
 // Number of statements in the text; raises the parser's error with its position.
 int count_statements(const std::string &sql);
 

@@ -115,9 +115,9 @@ void dispatcher::retry_queued(int64_t run_id, std::string_view sqlstate, bool in
         pause = std::max(pause, 1.0);
     (void)pg::execute(
         "INSERT INTO dbopt.run (job_id, area, command, cleanup, object, run_as, priority, attempt,"
-        " retry_class, max_runtime, not_before, scheduled_at)"
+        " retry_class, max_runtime, settings, not_before, scheduled_at)"
         " SELECT job_id, area, command, cleanup, object, run_as, priority, attempt + 1, retry_class,"
-        " max_runtime, clock_timestamp() + $2 * interval '1 s', scheduled_at"
+        " max_runtime, settings, clock_timestamp() + $2 * interval '1 s', scheduled_at"
         " FROM dbopt.run WHERE run_id = $1",
         {run_id, pause});
     read_queue_ = true;

@@ -66,6 +66,7 @@ CREATE TABLE dbopt.run (
     attempt      int NOT NULL DEFAULT 1,
     retry_class  text,
     max_runtime  interval,
+    settings     text[],
     not_before   timestamptz,
     scheduled_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     started_at   timestamptz,

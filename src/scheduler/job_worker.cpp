@@ -37,6 +37,7 @@ struct order {
 
 struct text_of_run {
     std::string command, cleanup;
+    std::vector<std::string> settings; // "name=value"
 };
 
 // The run's text lies in a table that the role may not read.
@@ -46,11 +47,12 @@ text_of_run read_run(int64_t run_id) {
     {
         pg::as_owner superuser(BOOTSTRAP_SUPERUSERID);
         const pg::result r =
-            pg::query("SELECT command, cleanup FROM dbopt.run WHERE run_id = $1", {run_id});
+            pg::query("SELECT command, cleanup, COALESCE(settings, '{}') FROM dbopt.run WHERE run_id = $1", {run_id});
         if (r.empty())
             pg::raise({.code = ERRCODE_UNDEFINED_OBJECT,
                        .message = "run " + std::to_string(run_id) + " is gone from the queue"});
-        out = {r[0].get<std::string>(0), r[0].get_or<std::string>(1, "")};
+        out = {r[0].get<std::string>(0), r[0].get_or<std::string>(1, ""),
+               r[0].get<std::vector<std::string>>(2)};
     }
     t.commit();
     return out;
@@ -112,6 +114,7 @@ class job_worker {
             text_of_run text = read_run(o.run_id);
             cleanup = std::move(text.cleanup);
             pg::set_current_run(o.run_id);
+            pg::set_for_session(text.settings);
             outcome = pg::run_toplevel(text.command, o.max_runtime_ms);
         } catch (pg::error &e) {
             failure.emplace(std::move(e));

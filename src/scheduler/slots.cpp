@@ -1,4 +1,5 @@
 #include "scheduler/slots.hpp"
+#include "pg/queue.hpp"
 #include "scheduler/attach.hpp"
 #include "scheduler/scheduler.hpp"
 
@@ -161,24 +162,7 @@ bool start_slot_worker(int slot) {
                           .argument = Int32GetDatum(slot)});
 }
 
-bool cancel_run(int64_t run_id) {
-    if (pg::crew::shared() == nullptr)
-        return false;
-    pid_t pid = 0;
-    {
-        pg::lock_guard hold(pg::crew::lock(), LW_EXCLUSIVE);
-        for (int i = 0; i < slot_count; ++i) {
-            run_slot &s = slots()[i];
-            const bool open = s.state == slot_state::assigned || s.state == slot_state::running;
-            if (!open || s.database != MyDatabaseId || s.run_id != run_id)
-                continue;
-            s.cancel = true;
-            pid = s.pid;
-        }
-    }
-    pg::crew::signal(pid, false);
-    return pid != 0;
-}
+bool cancel_run(int64_t run_id) { return pg::cancel_run(run_id); }
 
 void bury_the_dead(TimestampTz now) {
     constexpr TimestampTz patience = 30 * 1000 * 1000;

@@ -1,6 +1,6 @@
 -- Maintenance: what is planned and why; what is ours to remove.
 BEGIN;
-SELECT plan(31);
+SELECT plan(44);
 SET LOCAL search_path = public, pg_catalog;
 SET LOCAL dbopt.reindex_min_size = '64kB';
 
@@ -68,6 +68,46 @@ RESET SESSION AUTHORIZATION;
 SELECT is((SELECT array_agg(relname::text ORDER BY relname) FROM pg_class WHERE relname ~ '(_ccnew|_ccold1|_other)$'),
           '{deleted_v_ccnew,deleted_v_other,never_ccnew,other_v_ccnew}', 'the others stay');
 SELECT is(dbopt._maintenance_cleanup((SELECT max(id) FROM dbopt._maintenance_run)), 0, 'and again: nothing to do');
+
+-- Advice from statistics alone.
+CREATE TABLE large (id int PRIMARY KEY, v text);
+UPDATE pg_class SET reltuples = 20000000, relpages = 300000 WHERE oid = 'large'::regclass;
+SELECT is((SELECT command || ' -- ' || reason FROM p WHERE relation = 'large'::regclass AND command LIKE '%scale_factor%'),
+    CASE WHEN current_setting('autovacuum')::boolean THEN
+    'ALTER TABLE public.large SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_analyze_scale_factor = 0.01)'
+    ' -- 20000000 rows: autovacuum waits for 4000050 dead ones' END, 'autovacuum settings of a large table, with the reason');
+CREATE TABLE documents (id int PRIMARY KEY, body text COMPRESSION pglz);
+ALTER TABLE documents ALTER body SET STORAGE EXTERNAL;
+INSERT INTO documents SELECT g, repeat(md5(g::text), 250) FROM generate_series(1, 2400) g;
+ALTER TABLE documents ALTER body SET STORAGE EXTENDED;
+SELECT is((SELECT count(*) FROM p WHERE relation = 'documents'::regclass AND command LIKE '%SET COMPRESSION lz4'),
+    (SELECT count(*) FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals) AND setting = 'pglz'),
+    'lz4 for large values, where the server has it');
+ALTER TABLE documents ALTER body SET STORAGE EXTERNAL;
+SELECT is_empty($$SELECT * FROM p WHERE relation = 'documents'::regclass AND command LIKE '%lz4%'$$, 'not for what is not compressed');
+SET LOCAL dbopt.reindex_min_size = 0;
+SET LOCAL dbopt.reindex_min_pct = 0;
+SELECT is_empty($$SELECT * FROM p JOIN pg_class c ON c.oid = p.relation WHERE c.relnamespace = 'pg_catalog'::regnamespace AND action = 'reindex'$$,
+    'indexes of system catalogs are only advised');
+RESET dbopt.reindex_min_pct;
+
+CREATE TABLE hollow AS SELECT g AS id, repeat('x', 1000) AS v FROM generate_series(1, 30000) g;
+SELECT is_empty($$SELECT * FROM p WHERE relation = 'hollow'::regclass AND command LIKE '%FULL%'$$, 'a full table needs no rewrite');
+ALTER TABLE hollow DROP COLUMN v;
+SELECT matches((SELECT action || ': ' || command || ': ' || reason FROM p WHERE relation = 'hollow'::regclass AND command LIKE '%FULL%'),
+    '^advise: VACUUM \(FULL, ANALYZE\) public.hollow: measured: 9\d.\d % of .*would be given back', 'a rewrite that gives back much is advised, measured now');
+
+-- Windows of jobs.
+SELECT is(dbopt._window_end('22:00', '06:00', 'UTC', '2026-03-01 23:30+00'), '2026-03-02 06:00+00', 'a window over midnight closes tomorrow');
+SELECT is(dbopt._window_end('22:00', '06:00', 'UTC', '2026-03-02 05:59+00'), '2026-03-02 06:00+00', 'or today');
+SELECT is(dbopt._window_end('01:00', '05:00', 'Europe/Berlin', '2026-01-10 02:00+00'), '2026-01-10 04:00+00', 'by the clock of its time zone');
+SELECT is(dbopt._window_end('01:00', '05:00', 'America/New_York', '2026-07-10 06:00+00'), '2026-07-10 09:00+00', 'in summer, too');
+SELECT is(dbopt._window_end(NULL, NULL, 'UTC', now()), NULL, 'no window, no end');
+
+-- Settings.
+SELECT throws_ok($$SET dbopt.maintenance_workers = 0$$, '22023', NULL, 'at least one relation at a time');
+SELECT is(current_setting('dbopt.maintenance_cost_delay') || ' ' || current_setting('dbopt.maintenance_lock_timeout') || ' ' || current_setting('dbopt.maintenance_workers'),
+    '2 500ms 2', 'throttled by default');
 
 -- Calls.
 SELECT throws_ok($$CALL dbopt.maintenance_run()$$, '25001', NULL, 'not inside a transaction block');

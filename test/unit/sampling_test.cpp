@@ -1,7 +1,9 @@
 #include "core/sampling.hpp"
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <gtest/gtest.h>
+#include <set>
 
 using namespace dbopt::core;
 
@@ -100,4 +102,68 @@ TEST(SampleSizeFor, GrowsWithTheSquareAndStopsWhenGoodEnough) {
     EXPECT_EQ(sample_size_for(0.2, 0.3, 600), 600u);
     EXPECT_NEAR(sample_size_for(0.4, 0.3, 600), 600 * 1.1 * 16 / 9, 2);
     EXPECT_LE(sample_size_for(1000, 0.3, 600), 2401u);
+}
+
+TEST(SampleSizeFor, CountsWhatIsLeftUnread) {
+    EXPECT_LT(sample_size_for(0.6, 0.3, 400, 2000), sample_size_for(0.6, 0.3, 400));
+    EXPECT_NEAR(sample_size_for(0.6, 0.3, 400, 100000000), sample_size_for(0.6, 0.3, 400), 2);
+    EXPECT_LE(sample_size_for(0.6, 0.3, 400, 1000), 1000u);
+}
+
+// Every stratum of the finer sample holds exactly one block, old or new.
+TEST(MoreBlocks, KeepsWhatWasRead) {
+    for (const uint32_t blocks : {1000u, 4099u, 9346u, 120000u})
+        for (const uint32_t times : {2u, 3u, 4u}) {
+            random_source random(blocks + times);
+            const uint32_t n = 123;
+            const auto have = stratified_blocks(blocks, n, random);
+            const auto more = more_blocks(blocks, have, n, times, random);
+            ASSERT_EQ(more.size(), n * (times - 1));
+            std::vector<uint32_t> all = have;
+            all.insert(all.end(), more.begin(), more.end());
+            std::sort(all.begin(), all.end());
+            for (uint32_t i = 0; i < n * times; ++i) {
+                EXPECT_GE(all[i], uint64_t{blocks} * i / (n * times));
+                EXPECT_LT(all[i], uint64_t{blocks} * (i + 1) / (n * times));
+            }
+        }
+}
+
+TEST(MoreBlocks, NeverReadsABlockTwice) {
+    random_source random(7);
+    const auto have = stratified_blocks(50, 20, random);
+    const auto more = more_blocks(50, have, 20, 4, random);
+    for (const uint32_t b : more) {
+        EXPECT_LT(b, 50u);
+        EXPECT_EQ(std::count(have.begin(), have.end(), b), 0);
+    }
+    EXPECT_EQ(std::set<uint32_t>(more.begin(), more.end()).size(), more.size());
+}
+
+// The estimate stays unbiased over both steps, and its interval holds.
+TEST(MoreBlocks, TwoStepsCover) {
+    const uint32_t blocks = 5000, n = 100;
+    std::vector<double> truth(blocks);
+    double sum = 0;
+    random_source noise(3);
+    for (uint32_t i = 0; i < blocks; ++i)
+        sum += truth[i] = (i / 700 % 3) * 2000 + 1500 * noise.uniform();
+    int covered = 0;
+    double mean = 0;
+    const int runs = 400;
+    for (int run = 0; run < runs; ++run) {
+        random_source random(run + 1);
+        std::vector<uint32_t> all = stratified_blocks(blocks, n, random);
+        const auto more = more_blocks(blocks, all, n, 3, random);
+        all.insert(all.end(), more.begin(), more.end());
+        std::sort(all.begin(), all.end());
+        std::vector<double> values;
+        for (const uint32_t b : all)
+            values.push_back(truth[b]);
+        const estimate e = estimate_mean(values, blocks, 8192);
+        mean += e.mean / runs;
+        covered += std::abs(e.mean - sum / blocks) <= e.half_width ? 1 : 0;
+    }
+    EXPECT_NEAR(mean, sum / blocks, 8);
+    EXPECT_GE(covered, runs * 93 / 100);
 }
