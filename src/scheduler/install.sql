@@ -202,9 +202,23 @@ COMMENT ON FUNCTION dbopt.backoff(int, text) IS
 
 -- ---- pauses and copies ----
 
+CREATE FUNCTION dbopt._is_area(area text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    known text[] := '{advisor,bloat,capture,jobs,maintenance,matview,monitor,partition,pool}';
+BEGIN
+    IF area = ANY (known) THEN
+        RETURN true;
+    END IF;
+    RAISE WARNING USING MESSAGE = format('there is no room "%s": nothing is paused or resumed', area),
+        HINT = 'The rooms are ' || array_to_string(known, ', ') || '.';
+    RETURN false;
+END $$;
+COMMENT ON FUNCTION dbopt._is_area(text) IS 'internal: whether a room has this name; warns when none has';
+
 CREATE FUNCTION dbopt.pause(area text) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    INSERT INTO dbopt.paused_area (area) VALUES (area) ON CONFLICT DO NOTHING;
+    INSERT INTO dbopt.paused_area (area) SELECT pause.area WHERE dbopt._is_area(pause.area) ON CONFLICT DO NOTHING;
     SELECT dbopt._announce();
 $$;
 COMMENT ON FUNCTION dbopt.pause(text) IS
@@ -213,7 +227,7 @@ REVOKE ALL ON FUNCTION dbopt.pause(text) FROM PUBLIC;
 
 CREATE FUNCTION dbopt.resume(area text) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    DELETE FROM dbopt.paused_area p WHERE p.area = resume.area;
+    DELETE FROM dbopt.paused_area p WHERE dbopt._is_area(resume.area) AND p.area = resume.area;
     SELECT dbopt._announce();
 $$;
 COMMENT ON FUNCTION dbopt.resume(text) IS 'ends dbopt.pause()';
