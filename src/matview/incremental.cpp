@@ -8,6 +8,7 @@
 #include "pg/query.hpp"
 #include "pg/security.hpp"
 #include "pg/transaction.hpp"
+#include <cmath>
 
 namespace dbopt::matview {
 
@@ -108,7 +109,7 @@ void increment::count_multisets(pg::frozen &now) {
         for (size_t k = 0; k <= form_->keys.size(); ++k)
             group += (k > 0 ? ", " : "") + num(k);
         now.select("da", "SELECT " + key_list("") + x + " AS x, sum(w)::int8 AS w FROM dc WHERE " + x +
-                             " IS NOT NULL GROUP BY " + group + " HAVING sum(w) <> 0");
+                             " IS NOT NULL GROUP BY " + group + " HAVING sum(w) <> 0 ORDER BY " + group);
         now.select("mx" + num(i), "SELECT a.ctid AS tid, " + key_list("d.") +
                                       "d.x, coalesce(a.n, 0) AS o, coalesce(a.n, 0) + d.w AS n FROM da d LEFT "
                                       "JOIN " + table + " a ON " + key_match("a", "d", nulls(now, "da", 0)) +
@@ -183,8 +184,9 @@ pg::change_counts increment::write_groups(pg::frozen &now) {
     std::string results, output, partition;
     for (size_t a = 0; a < form_->results.size(); ++a)
         results += ", " + resolved(form_->results[a], null) + " AS a" + num(a);
+    // A group that goes has no values: nothing is evaluated for it (a division by its count, say).
     for (const std::string &o : form_->output)
-        output += ", " + o;
+        output += ", CASE WHEN keep THEN " + o + " END";
     for (size_t k = 0; k < form_->identifying; ++k)
         partition += (k > 0 ? ", k" : "k") + num(k);
     // A group whose dependent column changed goes and comes in one refresh: one row of the matview.
@@ -194,12 +196,10 @@ pg::change_counts increment::write_groups(pg::frozen &now) {
                              ? "false"
                              : "bool_or(n > 0) OVER (PARTITION BY " + partition + ") AND n = 0") +
                         " AS replaced FROM nx");
-    const std::string having = form_->having.empty() ? "true" : "(" + form_->having + ")";
-    const std::string m = name_ + " m ON " + matview_match("g", null);
-    now.select("fin", "SELECT m.ctid, false" + output + " FROM g LEFT JOIN " + m + " WHERE CASE WHEN alive THEN " +
-                          having + " ELSE false END UNION ALL SELECT m.ctid, true" + null_columns(*form_) +
-                          " FROM g JOIN " + m + " WHERE NOT replaced AND CASE WHEN alive THEN NOT coalesce(" +
-                          having + ", false) ELSE true END");
+    const std::string having = form_->having.empty() ? "true" : "coalesce((" + form_->having + "), false)";
+    now.select("fin", "SELECT tid, NOT keep" + output + " FROM (SELECT m.ctid AS tid, g.*, CASE WHEN alive THEN " + having +
+                          " ELSE false END AS keep FROM g LEFT JOIN " + name_ + " m ON " + matview_match("g", null) +
+                          ") z WHERE keep OR (tid IS NOT NULL AND NOT replaced)");
     return now.apply(matview_, "fin");
 }
 
@@ -271,10 +271,17 @@ pg::change_counts increment::write_bag(pg::frozen &now) {
     return now.apply(matview_, "fin");
 }
 
+// Fixed part and a time per change, learnt from earlier refreshes. Many changes together cost less each
+// than few do (pages and groups are shared): past the size that was measured the time grows slower.
+static double expected(int64_t changes, const stored_state &s) {
+    const double n = static_cast<double>(changes), measured = static_cast<double>(s.change_batch);
+    const double share = n > measured && measured > 0 ? std::pow(measured / n, 0.4) : 1;
+    return s.fixed_ms.value_or(0) + n * share * s.change_us.value_or(0) / 1000;
+}
+
 std::optional<int64_t> increment::run(pg::frozen &now, std::string &why) {
-    // The time of a change is learnt from whole refreshes, so for a handful of changes it is mostly their fixed
-    // part: below a fifth of a second there is nothing to choose.
-    const double expected_ms = static_cast<double>(changes_) * state_.change_us.value_or(0) / 1000;
+    const double expected_ms = expected(changes_, state_);
+    const std::string memory = pg::frozen::ample_memory();
     if (state_.full_ms && expected_ms > 200 && expected_ms > *state_.full_ms) {
         why = std::to_string(changes_) + " changes would take longer than a full refresh";
         return std::nullopt;
@@ -285,11 +292,14 @@ std::optional<int64_t> increment::run(pg::frozen &now, std::string &why) {
         {
             const pg::as_owner owner(owner_);
             pg::set_local("jit", "off");
+            pg::set_local("work_mem", memory.c_str());
             core_changes(now);
         }
         if (now.rows("dc") == 0)
             return;
         const pg::as_owner owner(owner_);
+        pg::set_local("jit", "off");
+        pg::set_local("work_mem", memory.c_str());
         if (form_->what == view_form::kind::bag) {
             c = write_bag(now);
         } else if (form_->what == view_form::kind::recomputed) {

@@ -21,6 +21,8 @@ class increment {
     const std::vector<unsigned> &bases() const { return known_->bases; }
     // Rows written; nothing (and why) when a full refresh has to do it, with everything undone.
     std::optional<int64_t> run(pg::frozen &now, std::string &why);
+    // Compares a sample of the matview with its query. Returns what is wrong.
+    std::optional<std::string> check_sample(pg::frozen &now);
     // After a full refresh under the same snapshot: counting states anew. Returns their epoch.
     std::optional<int64_t> rebuild(pg::frozen &now);
 

@@ -36,6 +36,7 @@ CREATE TABLE dbopt._matview_state (
     concurrent_ms float8,
     fixed_ms float8,
     change_us float8,
+    change_batch bigint,
     last_check timestamptz
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE dbopt._matview_state IS
@@ -201,7 +202,7 @@ SELECT c.oid::regclass AS matview, g.matview IS NOT NULL AS managed, g.every, g.
        CASE WHEN g.matview IS NOT NULL THEN dbopt._matview_pending(c.oid) END AS changes_waiting,
        s.failures, dbopt._matview_depends(c.oid)::regclass[] AS depends_on,
        dbopt._matview_unique_index(c.oid) AS unique_index,
-       dbopt._bytes(c.oid, true) AS bytes, s.needs_full, s.incremental_off
+       dbopt._bytes(c.oid, true) AS bytes, s.needs_full, s.incremental_off, s.last_check
 FROM pg_catalog.pg_class c
      LEFT JOIN dbopt.matview_config g ON g.matview::oid = c.oid
      LEFT JOIN dbopt._matview_state s ON s.matview = c.oid
@@ -209,6 +210,19 @@ WHERE c.relkind = 'm';
 COMMENT ON VIEW dbopt.matviews IS
     'every materialized view: managed or not, last refresh, staleness, changes waiting, what it depends on';
 GRANT SELECT ON dbopt.matviews TO pg_monitor;
+
+CREATE FUNCTION dbopt._matview_troubles(OUT stale text[], OUT wrong text[])
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(array_agg(c.oid::regclass::text) FILTER (WHERE clock_timestamp() -
+               coalesce(s.last_refresh, g.managed_since) > g.max_staleness), '{}'),
+           coalesce(array_agg(c.oid::regclass::text) FILTER (WHERE s.incremental_off IS NOT NULL), '{}')
+    FROM dbopt.matview_config g JOIN pg_class c ON c.oid = g.matview::oid
+         LEFT JOIN dbopt._matview_state s ON s.matview = c.oid
+$$;
+COMMENT ON FUNCTION dbopt._matview_troubles() IS
+    'internal: managed matviews that are older than they may be, and those that a self-check found wrong';
+REVOKE EXECUTE ON FUNCTION dbopt._matview_troubles() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION dbopt._matview_troubles() TO pg_monitor;
 
 CREATE VIEW dbopt.matview_recommendations AS
 SELECT m.matview, a.severity, a.recommendation, a.reason, a.command

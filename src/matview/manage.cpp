@@ -72,6 +72,8 @@ std::vector<manage_row> manage(const manage_options &o) {
                     {o.matview, next.every, next.mode, next.max_staleness});
         out.push_back({old ? "change" : "manage", "done", shown});
     }
+    if (o.mode) // whoever names the mode again has looked at the difference
+        allow_incremental(o.matview);
     arrange_capture(o.matview, next.mode, out);
     return out;
 }

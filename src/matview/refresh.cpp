@@ -25,6 +25,8 @@ struct run {
     outcome result;
     refreshed after;
     std::vector<unsigned> captured;
+    bool checked = false;              // a sample was compared and found right …
+    std::optional<std::string> wrong;  // … or wrong
 };
 
 double elapsed_ms(pg::timestamptz since) { return (pg::clock().us - since.us) / 1000.0; }
@@ -153,6 +155,13 @@ void require_populated_and_index(const run &r) {
                    .hint = "dbopt.matview_explain() offers one as DDL."});
 }
 
+bool check_due(const run &r) {
+    if (config.check_interval_s == 0)
+        return false;
+    const auto last = r.state.last_check ? r.state.last_check : r.state.last_refresh;
+    return !last || pg::clock().us - last->us > 1000000LL * config.check_interval_s;
+}
+
 bool work(run &r) {
     // Locks first, then look again: what was known may have changed while nobody held them.
     for (int attempt = 0;; ++attempt) {
@@ -185,13 +194,23 @@ bool work(run &r) {
             step.captured() ? step.prepare(now, r.after.file) : std::nullopt;
         if (step.captured() && !obstacle) {
             r.result.changes = step.changes();
-            if (step.changes() == 0) {
+            const bool check = check_due(r);
+            if (step.changes() == 0 && !check) {
                 r.result.mode = "skip";
                 r.after.epoch = r.state.epoch;
                 return skip(r, "nothing changed");
             }
             std::string why;
-            if (std::optional<int64_t> rows = step.run(now, why)) {
+            std::optional<int64_t> rows = step.changes() == 0 ? 0 : step.run(now, why);
+            if (rows && check)
+                if (auto wrong = step.check_sample(now)) {
+                    pg::warning("materialized view " + r.info.qualified() + ": " + *wrong);
+                    why = *wrong;
+                    rows = std::nullopt;
+                    r.wrong = why;
+                }
+            r.checked = rows && check;
+            if (rows) {
                 r.result.mode = "incremental";
                 r.result.status = "done";
                 r.result.rows_changed = rows;
@@ -256,6 +275,8 @@ outcome refresh(Oid matview, const std::string &mode) {
         r.result.duration_ms = elapsed_ms(started);
         if (r.result.status == "done" || r.result.mode == "skip")
             store_state(r.result, r.after);
+        if (r.checked || r.wrong)
+            store_check(r.matview, r.wrong);
         if (!r.captured.empty() && r.result.mode != "skip")
             prune_logs(r.captured);
     });

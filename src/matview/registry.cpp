@@ -17,6 +17,11 @@ void define_settings() {
                     .description = "Captured changes of one relation past this size are dropped and its "
                                    "matviews refreshed in full (MB).",
                     .variable = &config.log_limit_mb, .value = 256, .low = 1, .high = 1048576});
+    pg::define_int({.name = "dbopt.matview_check_interval",
+                    .description = "How often a sample of a matview that is refreshed incrementally is compared "
+                                   "with its query. 0: never.",
+                    .variable = &config.check_interval_s, .value = 86400, .low = 0, .high = 31536000,
+                    .when = pg::change::user, .in = pg::unit::s});
     pg::define_int({.name = "dbopt.matview_history",
                     .description = "Days that dbopt.matview_refreshes goes back.",
                     .variable = &config.history_days, .value = 30, .low = 1, .high = 3650});
@@ -57,7 +62,7 @@ stored_state load_state(Oid matview) {
     static const auto *find = new pg::statement(
         "SELECT last_refresh, snapshot, snapshot_lsn::text, pages, fingerprint, needs_full, "
         "incremental_off, snapshot_quiet, coalesce(matview_file, 0::oid), epoch, full_ms, "
-        "concurrent_ms, fixed_ms, change_us, last_check, own_xid::text, own_command FROM dbopt._matview_state WHERE matview = $1",
+        "concurrent_ms, fixed_ms, change_us, last_check, own_xid::text, own_command, change_batch FROM dbopt._matview_state WHERE matview = $1",
         {OIDOID});
     const pg::result found = find->run({matview});
     if (found.empty())
@@ -81,6 +86,7 @@ stored_state load_state(Oid matview) {
     s.last_check = r.optional<pg::timestamptz>(14);
     s.own_xid = r.optional<std::string>(15);
     s.own_command = r.get_or<int64_t>(16, 0);
+    s.change_batch = r.get_or<int64_t>(17, 0);
     return s;
 }
 
@@ -108,12 +114,26 @@ void store_state(const outcome &o, const refreshed &r) {
         pg::execute("UPDATE dbopt._matview_state SET " + o.mode + "_ms = coalesce(" + o.mode +
                         "_ms * 0.67 + $2 * 0.33, $2) WHERE matview = $1",
                     {o.matview, o.duration_ms});
+    else if (o.mode == "incremental" && o.changes && *o.changes > 0 && *o.changes < 500)
+        pg::execute("UPDATE dbopt._matview_state SET fixed_ms = coalesce(fixed_ms * 0.67 + 0.33 * $2, $2) WHERE "
+                    "matview = $1", {o.matview, o.duration_ms});
     else if (o.mode == "incremental" && o.changes && *o.changes > 0)
-        pg::execute("UPDATE dbopt._matview_state SET change_us = CASE WHEN $3 >= 100 THEN "
-                    "coalesce(change_us * 0.67 + 0.33 * $4, $4) ELSE change_us END "
-                    "WHERE matview = $1 AND $2::float8 >= 0",
-                    {o.matview, o.duration_ms, *o.changes,
-                     o.duration_ms * 1000 / static_cast<double>(*o.changes)});
+        pg::execute("UPDATE dbopt._matview_state s SET change_us = coalesce(change_us * 0.67 + 0.33 * c.us, c.us), "
+                    "change_batch = $3 FROM (SELECT greatest($2 - coalesce(fixed_ms, 0), 0) * 1000 / $3::float8 AS us "
+                    "FROM dbopt._matview_state WHERE matview = $1) c WHERE matview = $1",
+                    {o.matview, o.duration_ms, *o.changes});
+}
+
+void store_check(Oid matview, const std::optional<std::string> &difference) {
+    const pg::as_owner writer(extension_owner());
+    pg::execute("UPDATE dbopt._matview_state SET last_check = clock_timestamp(), incremental_off = coalesce($2, "
+                "incremental_off) WHERE matview = $1", {matview, difference});
+}
+
+void allow_incremental(Oid matview) {
+    const pg::as_owner writer(extension_owner());
+    pg::execute("UPDATE dbopt._matview_state SET incremental_off = NULL, last_check = NULL WHERE matview = $1 AND "
+                "incremental_off IS NOT NULL", {matview});
 }
 
 void store_failure(const outcome &o) {

@@ -11,6 +11,7 @@ struct settings {
     int lock_wait_s = 30;
     int log_limit_mb = 256;
     int history_days = 30;
+    int check_interval_s = 86400;
 };
 extern settings config;
 
@@ -36,6 +37,7 @@ struct stored_state {
     std::optional<std::string> own_xid;
     int64_t own_command = 0;
     std::optional<double> full_ms, concurrent_ms, fixed_ms, change_us;
+    int64_t change_batch = 0; // changes in the refresh that change_us was learnt from
     std::optional<pg::timestamptz> last_check;
 };
 stored_state load_state(Oid matview);
@@ -52,6 +54,9 @@ struct refreshed {
 };
 void store_state(const outcome &o, const refreshed &r);
 void store_failure(const outcome &o);
+// A sample was compared with the query; `difference`: what was wrong, which ends incremental refreshes.
+void store_check(Oid matview, const std::optional<std::string> &difference);
+void allow_incremental(Oid matview);
 void record(const outcome &o, pg::timestamptz started);
 
 struct source {

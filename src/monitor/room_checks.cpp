@@ -28,11 +28,22 @@ SELECT v.* FROM t, LATERAL (VALUES
 
 constexpr check matview_checks[] = {
     {"matview_staleness_hours", "h", {4, 24}, "SELECT * FROM dbopt.matview_refresh_all();", 60},
+    {"matviews_stale", "matviews", {1, std::nullopt},
+     "Older than their max_staleness: see dbopt.matview_recommendations.", 60},
+    {"matviews_wrong", "matviews", {std::nullopt, 1},
+     "A self-check found a difference; they are refreshed in full until dbopt.matview_manage() names their mode again.", 0,
+     false},
 };
 constexpr const char *matview_sql = R"(
-SELECT 'matview_staleness_hours', coalesce(max(extract(epoch FROM staleness)) / 3600, 0)::float8,
-       coalesce((array_agg(matview::text ORDER BY staleness DESC NULLS LAST))[1], 'no managed materialized views')
-FROM dbopt._matview_ages() WHERE managed)";
+SELECT v.* FROM (
+  SELECT coalesce(max(extract(epoch FROM staleness)) / 3600, 0)::float8 AS hours,
+         coalesce((array_agg(matview::text ORDER BY staleness DESC NULLS LAST))[1], 'no managed materialized views') AS oldest
+  FROM dbopt._matview_ages() WHERE managed) a, dbopt._matview_troubles() t,
+LATERAL (VALUES
+  ('matview_staleness_hours', hours, oldest),
+  ('matviews_stale', cardinality(t.stale)::float8, coalesce(nullif(array_to_string(t.stale[1:5], ', '), ''), 'none')),
+  ('matviews_wrong', cardinality(t.wrong)::float8, coalesce(nullif(array_to_string(t.wrong[1:5], ', '), ''), 'none'))
+) v(check_name, value, detail))";
 
 constexpr check partition_checks[] = {
     {"partition_problems", "problems", {1, std::nullopt}, "SELECT * FROM dbopt.partition_check();", 300},

@@ -2,7 +2,7 @@
 //
 // SQL refuses to change a materialized view; the access method does not. What it takes: ROW EXCLUSIVE,
 // every index kept right, WAL as always. Order: deletes, updates, inserts, so that a unique key may
-// move from one row to another within one refresh.
+// move from one row to another within one refresh. A row whose unique key changes is deleted and inserted.
 #include "pg/capture_trigger.hpp"
 #include "pg/compat.hpp"
 #include "pg/frozen.hpp"
@@ -26,6 +26,7 @@ struct writer {
     CommandId command;
     Snapshot snapshot;
     Bitmapset *unique_columns; // attribute numbers of unique indexes; 0 stands for an expression
+    int64_t moved;
     capture *log; // of the target, when other matviews read it
     change_counts counts;
 };
@@ -146,8 +147,17 @@ void update(writer &w, ItemPointer tid) {
         compat::insert_index_entries(w.result, w.fresh, w.estate, true, summarizing);
 }
 
-// One pass over the rows per phase; phase 0 deletes, 1 updates, 2 inserts.
-void pass(writer &w, Tuplestorestate *rows, int phase) {
+void skip_or_insert(writer &w, bool gone, bool last) {
+    if (!last || gone)
+        return;
+    fill(w);
+    insert(w);
+    ++w.counts.inserted;
+}
+
+// First pass: deletes and updates; a row whose unique key changes is deleted. Updates leave unique keys
+// alone, so that they stand in nobody's way. Last pass: inserts, of moved rows too.
+void pass(writer &w, Tuplestorestate *rows, bool last) {
     tuplestore_rescan(rows);
     while (tuplestore_gettupleslot(rows, true, false, w.source)) {
         CHECK_FOR_INTERRUPTS();
@@ -156,35 +166,33 @@ void pass(writer &w, Tuplestorestate *rows, int phase) {
         const Datum tid_datum = slot_getattr(w.source, 1, &no_tid);
         const bool gone = DatumGetBool(slot_getattr(w.source, 2, &null)) && !null;
         if (no_tid) {
-            if (phase == 2 && !gone) {
-                fill(w);
-                insert(w);
-                ++w.counts.inserted;
-            }
+            skip_or_insert(w, gone, last);
             continue;
         }
+        if (last && (gone || w.moved == 0))
+            continue;
         ItemPointerData tid = *reinterpret_cast<ItemPointer>(DatumGetPointer(tid_datum));
         if (gone) {
-            if (phase == 0) {
-                remove(w, &tid);
-                ++w.counts.deleted;
-            }
+            remove(w, &tid);
+            ++w.counts.deleted;
             continue;
         }
-        if (phase == 2 && w.unique_columns == nullptr)
-            continue;
         fill(w);
-        // In the last phase a moved row is gone already: its version is still readable.
+        // In the last pass the row is gone or updated already: its old version is still readable.
         fetch_old(w, &tid);
         const verdict v = compare(w);
-        if (phase == 0 && v == verdict::move)
+        if (last) {
+            if (v == verdict::move)
+                insert(w);
+            continue;
+        }
+        ++(v == verdict::same ? w.counts.unchanged : w.counts.updated);
+        if (v == verdict::move) {
             remove(w, &tid);
-        else if (phase == 1 && v == verdict::update)
+            ++w.moved;
+        } else if (v == verdict::update) {
             update(w, &tid);
-        else if (phase == 2 && v == verdict::move)
-            insert(w);
-        if (phase == 1)
-            ++(v == verdict::same ? w.counts.unchanged : w.counts.updated);
+        }
     }
 }
 
@@ -198,8 +206,8 @@ change_counts frozen::apply(Oid target, const std::string &name) {
         PushCopiedSnapshot(snapshot_);
         UpdateActiveSnapshotCommandId();
         w.snapshot = GetActiveSnapshot();
-        for (int phase = 0; phase < 3; ++phase)
-            pass(w, s.tuples, phase);
+        pass(w, s.tuples, false);
+        pass(w, s.tuples, true);
         tuplestore_rescan(s.tuples);
         PopActiveSnapshot();
         close_writer(w);

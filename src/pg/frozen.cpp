@@ -90,6 +90,8 @@ frozen::~frozen() {
     });
 }
 
+std::string frozen::ample_memory() { return std::to_string(std::max(work_mem, maintenance_work_mem)) + "kB"; }
+
 bool frozen::quiet() const {
     const TransactionId own = GetTopTransactionIdIfAny();
     for (uint32 i = 0; i < snapshot_->xcnt; ++i)

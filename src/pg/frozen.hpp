@@ -43,6 +43,8 @@ class frozen {
     int64_t command() const { return command_; }
     // True when no transaction that may write was running, so that a later look needs no list.
     bool quiet() const;
+    // The larger of work_mem and maintenance_work_mem, as a setting: a refresh is maintenance.
+    static std::string ample_memory();
 
     // Runs a SELECT and keeps its rows under `name` (replacing an older store of that name).
     int64_t select(const std::string &name, const std::string &sql);
