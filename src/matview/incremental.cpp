@@ -279,9 +279,16 @@ static double expected(int64_t changes, const stored_state &s) {
     return s.fixed_ms.value_or(0) + n * share * s.change_us.value_or(0) / 1000;
 }
 
+// A refresh looks up what changes have just touched: these pages are in memory. Measured on 1.0M rows, 1 %
+// changed, two views: 810 ms of processor time as planned by default, 530 ms so.
+static void prefer_lookups() {
+    pg::set_local("jit", "off");
+    pg::set_local("work_mem", pg::frozen::ample_memory().c_str());
+    pg::set_local("random_page_cost", "1.1");
+}
+
 std::optional<int64_t> increment::run(pg::frozen &now, std::string &why) {
     const double expected_ms = expected(changes_, state_);
-    const std::string memory = pg::frozen::ample_memory();
     if (state_.full_ms && expected_ms > 200 && expected_ms > *state_.full_ms) {
         why = std::to_string(changes_) + " changes would take longer than a full refresh";
         return std::nullopt;
@@ -291,15 +298,13 @@ std::optional<int64_t> increment::run(pg::frozen &now, std::string &why) {
         load_stores();
         {
             const pg::as_owner owner(owner_);
-            pg::set_local("jit", "off");
-            pg::set_local("work_mem", memory.c_str());
+            prefer_lookups();
             core_changes(now);
         }
         if (now.rows("dc") == 0)
             return;
         const pg::as_owner owner(owner_);
-        pg::set_local("jit", "off");
-        pg::set_local("work_mem", memory.c_str());
+        prefer_lookups();
         if (form_->what == view_form::kind::bag) {
             c = write_bag(now);
         } else if (form_->what == view_form::kind::recomputed) {
