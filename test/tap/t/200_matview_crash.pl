@@ -21,7 +21,8 @@ $node->safe_psql('postgres', q{
         FROM d LEFT JOIN b ON b.g = d.g GROUP BY d.g;
     CREATE UNIQUE INDEX ON m (g);
     CREATE MATERIALIZED VIEW top AS SELECT n, count(*) AS groups FROM m GROUP BY n;
-    SELECT count(*) FROM dbopt.matview_manage('m'), dbopt.matview_manage('top');
+    SELECT count(*) FROM dbopt.matview_manage('m');
+    SELECT count(*) FROM dbopt.matview_manage('top');
     SELECT count(*) FROM dbopt.matview_refresh_all();
 });
 sub sql { return $node->safe_psql('postgres', $_[0]) }
