@@ -18,7 +18,7 @@ $node->safe_psql('postgres', q{
     INSERT INTO d SELECT i, 'n' || i FROM generate_series(0, 999) i;
     INSERT INTO b (g, v) SELECT i % 1000, i FROM generate_series(1, 50000) i;
     CREATE MATERIALIZED VIEW m AS SELECT d.g, d.name, count(b.id) AS n, sum(b.v) AS s, count(DISTINCT b.v) AS dv
-        FROM d LEFT JOIN b ON b.g = d.g GROUP BY d.g;
+        FROM d LEFT JOIN b ON b.g = d.g GROUP BY d.g, d.name;
     CREATE UNIQUE INDEX ON m (g);
     CREATE MATERIALIZED VIEW top AS SELECT n, count(*) AS groups FROM m GROUP BY n;
     SELECT count(*) FROM dbopt.matview_manage('m');
