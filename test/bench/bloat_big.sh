@@ -24,9 +24,9 @@ PY
 once() { run -c "SET max_parallel_maintenance_workers = ${2:-0}" -c '\timing on' -c "$1" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | tail -1; }
 ms() { # statement, workers
   for _ in 1 2 3; do
-    [ $round = cold ] && cold
+    if [ $round = cold ]; then cold; fi
     once "$1" "${2:-0}"
-    [ $round = cold ] && break
+    if [ $round = cold ]; then break; fi
   done | sort -n | head -1
 }
 run -c "SELECT pg_size_pretty(pg_relation_size('t_big'))"
