@@ -43,6 +43,20 @@ is($node->safe_psql('postgres', $visible), 1, 'index-only scans: VACUUM is plann
 $node->safe_psql('postgres', q{CALL dbopt.maintenance_run('{vacuum}', '{seen}')});
 is($node->safe_psql('postgres', $visible), 0, 'and not again after it');
 
+# ---- a role without rights ----
+$node->safe_psql('postgres', q{CREATE ROLE limited LOGIN; GRANT USAGE ON SCHEMA dbopt TO limited;
+	GRANT EXECUTE ON PROCEDURE dbopt.maintenance_run TO limited});
+my $before = $node->safe_psql('postgres', q{SELECT vacuum_count FROM pg_stat_all_tables WHERE relname = 'a'});
+for my $sql (q{SELECT * FROM dbopt.table_bloat('a')}, q{SELECT * FROM dbopt.index_bloat('b_id')}, q{SELECT * FROM dbopt.bloat_collect()},
+	q{SELECT * FROM dbopt.maintenance_plan()}, q{SELECT * FROM dbopt.maintenance_runs}, q{SELECT * FROM dbopt.xmin_holders})
+{
+	my (undef, undef, $err) = $node->psql('postgres', $sql, extra_params => [ '-U', 'limited' ]);
+	like($err, qr/permission denied/, "not for everybody: $sql");
+}
+$node->psql('postgres', q{CALL dbopt.maintenance_run('{vacuum}', '{a}')}, extra_params => [ '-U', 'limited' ]);
+is($node->safe_psql('postgres', q{SELECT status || ': ' || detail FROM dbopt.maintenance_runs ORDER BY id DESC LIMIT 1}), 'skipped: role limited may not maintain it', 'who may not maintain a table does not');
+is($node->safe_psql('postgres', q{SELECT vacuum_count FROM pg_stat_all_tables WHERE relname = 'a'}), $before, 'and nothing was done');
+
 my $blocker = q{BEGIN; INSERT INTO b VALUES (0, 'w'); SELECT pg_sleep(300); COMMIT};
 
 # ---- the window of a job ends its work ----
