@@ -53,7 +53,8 @@ for my $delay (0.005, 0.02, 0.05, 0.1, 0.2, 0.4) {
     is(wrong(), '0', 'exact');
 }
 cmp_ok($kills, '>', 0, "killed $kills times");
-sql($change);
+# A few changes: on a loaded machine the cost model may have learnt to prefer a full refresh for many.
+sql(q{INSERT INTO b (g, v) VALUES (8, 8), (9, 9); DELETE FROM b WHERE id = 9});
 is(refresh('m'), 'incremental', 'and the next one follows changes again');
 is(refresh('top'), 'incremental', 'through the matview above');
 is(wrong(), '0', 'exact');
