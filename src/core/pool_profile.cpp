@@ -58,6 +58,10 @@ void add_spellings(pool_profile &p, const pool_situation &s) {
                      "&pool_timeout=30&connect_timeout=5&statement_cache_size=100" +
                      (live ? "&sslmode=require" : ""),
                  "Prisma and others; the password belongs into a secret store or ~/.pgpass"});
+    l.push_back({"DATABASE_READ_REPLICA_URL",
+                 "postgresql://USER@REPLICA:5432/" + s.database + "?connection_limit=" + most + "&pool_timeout=30&connect_timeout=5" +
+                     (live ? "&sslmode=require" : ""),
+                 "for reads that may be a little old; how old: dbopt.replication"});
     l.push_back({"node-postgres",
                  "new Pool({ min: " + least + ", max: " + most + ", idleTimeoutMillis: " + idle +
                      "000, connectionTimeoutMillis: 5000, statement_timeout: 30000, maxLifetimeSeconds: 3600 })",

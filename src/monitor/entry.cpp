@@ -109,7 +109,8 @@ DBOPT_FUNCTION(dbopt_database_bytes) { return args.result(pg::current_inventory(
 
 DBOPT_FUNCTION(dbopt_relation_bytes) {
     pg::rows out(args);
-    for (const pg::stored_relation &r : pg::current_inventory()->sizes())
+    const auto all = pg::current_inventory(); // held: the loop keeps no temporary alive
+    for (const pg::stored_relation &r : all->sizes())
         if (RELKIND_HAS_STORAGE(r.kind))
             out.add(r.oid, std::string(1, r.kind), r.owner_table, r.main, r.bytes());
     return out.done();

@@ -34,7 +34,8 @@ std::string from_bytea(const pg::row &r, int column) {
 
 core::history_objects read_objects() {
     core::history_objects out;
-    for (const pg::stored_relation &r : pg::current_inventory()->sizes()) {
+    const auto all = pg::current_inventory(); // held: the loop keeps no temporary alive
+    for (const pg::stored_relation &r : all->sizes()) {
         if (!r.of_users() || (r.kind != 'r' && r.kind != 'm' && r.kind != 'i'))
             continue;
         const pg::relation_counters &c = r.counters;

@@ -90,6 +90,7 @@ class inventory_scope {
     std::shared_ptr<const inventory> shared_;
     bool outermost_;
 };
-std::shared_ptr<const inventory> current_inventory();
+// Keep the pointer while you look: without a scope it is the only owner.
+[[nodiscard]] std::shared_ptr<const inventory> current_inventory();
 
 } // namespace dbopt::pg

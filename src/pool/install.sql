@@ -43,6 +43,7 @@ CREATE TABLE dbopt.pool_sample (
     xact_count     float8 NOT NULL,
     xact_time_us   float8 NOT NULL,
     wait_time_us   float8 NOT NULL,
+    paused         int NOT NULL DEFAULT 0,
     PRIMARY KEY (name, at)
 );
 COMMENT ON TABLE dbopt.pool_sample IS 'what each PgBouncer said during the last hour, every 10 seconds';
@@ -109,21 +110,22 @@ RETURNS SETOF record LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_c
                0 AS waiting, p.max_size, NULL::float8 AS max_wait_ms,
                count(a.pid) FILTER (WHERE a.state LIKE 'idle in transaction%')::int AS idle_tx,
                count(a.pid) FILTER (WHERE a.state LIKE 'idle in transaction%' AND a.state_change < clock_timestamp() - interval '5 minutes')::int AS leaked,
-               NULL::text AS error, false AS stale, true AS seen
+               NULL::text AS error, false AS stale, true AS seen, 0 AS paused
         FROM dbopt.pool p LEFT JOIN pg_stat_activity a ON a.application_name = p.application_name AND a.backend_type = 'client backend'
         WHERE p.application_name IS NOT NULL GROUP BY p.name, p.max_size),
     bouncer AS (
         SELECT p.name, 'pgbouncer'::text, s.used, s.free, s.waiting, coalesce(p.max_size, s.max_size), s.max_wait_ms, NULL::int, NULL::int,
-               p.error, s.at < clock_timestamp() - interval '60 seconds', s.at IS NOT NULL
+               p.error, s.at < clock_timestamp() - interval '60 seconds', s.at IS NOT NULL, coalesce(s.paused, 0)
         FROM dbopt.pool p LEFT JOIN LATERAL (SELECT * FROM dbopt.pool_sample s WHERE s.name = p.name ORDER BY s.at DESC LIMIT 1) s ON true
         WHERE p.conninfo IS NOT NULL),
     b AS (SELECT * FROM app UNION ALL SELECT * FROM bouncer),
     u AS (SELECT b.*, CASE WHEN error IS NULL AND NOT stale THEN 100.0 * used / nullif(max_size, 0) END::float8 AS pct FROM b)
     SELECT u.name, u.kind, u.used, u.free, u.waiting, u.max_size, u.pct, u.max_wait_ms, u.idle_tx, u.leaked,
            CASE WHEN u.error IS NOT NULL THEN 'unreachable' WHEN u.stale OR NOT u.seen THEN 'unknown'
-                WHEN u.pct >= 90 OR u.waiting >= 20 THEN 'critical' WHEN u.pct >= 80 OR u.waiting > 0 OR u.leaked > 0 THEN 'degraded' ELSE 'healthy' END,
+                WHEN u.pct >= 90 OR u.waiting >= 20 THEN 'critical' WHEN u.pct >= 80 OR u.waiting > 0 OR u.leaked > 0 OR u.paused > 0 THEN 'degraded' ELSE 'healthy' END,
            CASE WHEN u.error IS NOT NULL THEN u.error WHEN u.stale THEN 'no reading for a minute: are the workers alive?'
-                WHEN NOT u.seen THEN 'not read yet' WHEN u.leaked > 0 THEN format('%s connections idle in a transaction for more than 5 minutes', u.leaked)
+                WHEN NOT u.seen THEN 'not read yet' WHEN u.paused > 0 THEN format('%s databases are paused: RESUME on its console', u.paused)
+                WHEN u.leaked > 0 THEN format('%s connections idle in a transaction for more than 5 minutes', u.leaked)
                 WHEN u.max_size IS NULL THEN 'max_size is not known: dbopt.pool_add(…, max_size => …)' END
     FROM u ORDER BY 1 $$;
 COMMENT ON FUNCTION dbopt._pool_states() IS 'internal: pools as they are now';

@@ -14,7 +14,7 @@ constexpr int64_t timeout_ms = 1000;
 
 struct reading {
     int version = 0; // 118 = 1.18
-    int64_t used = 0, free = 0, waiting = 0, max_size = 0, clients_active = 0;
+    int64_t used = 0, free = 0, waiting = 0, max_size = 0, clients_active = 0, paused = 0;
     double max_wait_ms = 0;
     core::pooler_reading totals;
 };
@@ -37,8 +37,10 @@ reading read_pgbouncer(const std::string &conninfo) {
         r.version = version_of(*version.rows[0][0]);
     std::map<std::string, int64_t> size_of;
     const pg::remote_rows databases = console.query("SHOW DATABASES");
-    for (size_t i = 0; i < databases.rows.size(); ++i)
+    for (size_t i = 0; i < databases.rows.size(); ++i) {
         size_of[databases.text(i, "name")] = databases.number(i, "pool_size");
+        r.paused += databases.number(i, "paused") != 0;
+    }
     const pg::remote_rows pools = console.query("SHOW POOLS");
     for (size_t i = 0; i < pools.rows.size(); ++i) {
         const std::string database = pools.text(i, "database");
@@ -65,9 +67,9 @@ reading read_pgbouncer(const std::string &conninfo) {
 
 void store(const std::string &name, const reading &r) {
     pg::execute("INSERT INTO dbopt.pool_sample (name, version, used, free, waiting, clients_active, max_size, max_wait_ms, "
-                "xact_count, xact_time_us, wait_time_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                "xact_count, xact_time_us, wait_time_us, paused) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
                 {name, r.version, r.used, r.free, r.waiting, r.clients_active, r.max_size, r.max_wait_ms,
-                 r.totals.xact_count, r.totals.xact_time_us, r.totals.wait_time_us});
+                 r.totals.xact_count, r.totals.xact_time_us, r.totals.wait_time_us, r.paused});
     pg::execute("UPDATE dbopt.pool SET failures = 0, retry_at = NULL, error = NULL, polled_at = pg_catalog.clock_timestamp() "
                 "WHERE name = $1", {name});
 }

@@ -48,6 +48,20 @@ row "bytes of one row per table and index, as samples are kept" "$(sql -c "SELEC
 text=$(best "SELECT length(dbopt.prometheus())")
 row "exposition" "$text"
 row "report" "$(best "SELECT length(dbopt.report())")" "$(sql -c 'SELECT length(dbopt.report())') bytes"
+# Processor time does not depend on what else the machine does: the median of five.
+cpu() {
+    { echo "SET client_min_messages = log; $1; SET log_statement_stats = on;"; for _ in 1 2 3 4 5; do echo "$1;"; done; } | sql 2>&1 |
+        sed -n 's/.*\t\?\([0-9.]*\) s user, \([0-9.]*\) s system, [0-9.]* s elapsed.*/\1 \2/p' | awk '{ print 1000 * ($1 + $2) }' | sort -n | sed -n 3p
+}
+row "processor time of all checks" "$(cpu "SELECT * FROM dbopt.health_summary('deep')")"
+row "processor time of a snapshot" "$(cpu "SELECT dbopt.snapshot()")"
+row "processor time of a report" "$(cpu "SELECT length(dbopt.report())")"
+row "processor time of an exposition" "$(cpu "SELECT length(dbopt.prometheus())")"
+echo 'SELECT pg_sleep(3)' >/tmp/dbopt_bench_sleep.sql
+pgbench -n -c 60 -T 6 -f /tmp/dbopt_bench_sleep.sql $db >/dev/null 2>&1 &
+sleep 2
+row "health, fast tier, beside 60 backends" "$(best "SELECT * FROM dbopt.health_summary('fast')")"
+wait $!; rm -f /tmp/dbopt_bench_sleep.sql
 # beside a locked table
 sql -c 'BEGIN; LOCK TABLE t1 IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60)' >/dev/null &
 holder=$!

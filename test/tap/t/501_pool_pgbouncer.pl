@@ -31,6 +31,7 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = 3
 stats_users = stats
+admin_users = admin
 logfile = $dir/log
 pidfile = $dir/pid
 INI
@@ -62,6 +63,26 @@ $node->poll_query_until('postgres', "SELECT (SELECT count(*) FROM dbopt.alert_ch
 is($node->safe_psql('postgres', "SELECT DISTINCT to_level FROM dbopt.alert_event WHERE rule = 'pool_used_pct' AND from_level = 'ok'"),
     'critical', 'the alert is raised');
 $bench->finish;
+
+# paused: clients wait, and it is told why
+sub console { my ($command) = @_; $node->command_ok(['psql', '-XAt', '-h', $dir, '-p', $port, '-U', 'admin', '-d', 'pgbouncer', '-c', $command], $command); }
+console('PAUSE postgres');
+my $waiter = IPC::Run::start(['psql', '-XAt', '-h', $dir, '-p', $port, '-d', 'postgres', '-c', 'SELECT 1'], '>', '/dev/null', '2>', '/dev/null');
+ok($node->poll_query_until('postgres', "SELECT waiting = 1 AND max_wait_ms > 0 AND p.health = 'degraded' AND p.detail LIKE '1 databases are paused%'
+    FROM dbopt.pool_poll('b'), dbopt.pools p"), 'paused: one client waits');
+console('RESUME postgres');
+$waiter->finish;
+ok($node->poll_query_until('postgres', "SELECT waiting = 0 AND p.health = 'healthy' FROM dbopt.pool_poll('b'), dbopt.pools p"), 'resumed');
+
+# slow: it accepts connections and says nothing for a while
+my $pid = slurp_file("$dir/pid") + 0;
+kill 'STOP', $pid;
+like($node->safe_psql('postgres', "SELECT detail FROM dbopt.pool_poll('b')"), qr/no answer within 1000 ms/, 'stopped: the timeout ends it');
+is($node->safe_psql('postgres', 'SELECT health FROM dbopt.pools'), 'unreachable', 'unreachable');
+is($node->safe_psql('postgres', "SELECT status FROM dbopt.pool_poll()"), 'skipped', 'the breaker is open');
+kill 'CONT', $pid;
+ok($node->poll_query_until('postgres', "SELECT status = 'done' FROM dbopt.pool_poll('b')"), 'it answers again');
+is($node->safe_psql('postgres', "SELECT p.health, q.failures, q.retry_at IS NULL FROM dbopt.pools p JOIN dbopt.pool q USING (name)"), 'healthy|0|t', 'the breaker is closed');
 
 # gone
 kill 'TERM', slurp_file("$dir/pid");
