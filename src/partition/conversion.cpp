@@ -72,11 +72,13 @@ void store_work(const work &w, const std::string &note) {
                  unit_name(w.set.unit), w.set.time_zone, w.set.size.months, w.set.size.days, w.set.size.us,
                  w.set.size.ids, w.set.anchor, w.accept_lost, w.blocks_done, w.blocks_total, w.rows_copied,
                  w.changes_applied, note});
+    crash_point(w.kind + ":" + w.phase);
 }
 
 void forget_work(Oid source) {
     const pg::as_owner writer(extension_owner());
     pg::execute("DELETE FROM dbopt.partition_work WHERE source = $1", {source});
+    crash_point("forget");
 }
 
 std::vector<std::string> identity_columns(Oid source, const std::string &key_column) {

@@ -101,6 +101,7 @@ void carry_out(task &t) {
     for (const std::string &command :
          retire_commands(*t.set, t.relation, t.kind == task::finalize))
         pg::query(command);
+    crash_point("retire:done");
 }
 
 bool lock_trouble(const pg::error &e) {

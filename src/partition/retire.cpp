@@ -43,6 +43,7 @@ bool detach_in_worker(task &t) {
                     {t.relation, t.set->table.relation, run});
         t.row.detail = "run " + std::to_string(run);
         t.row.command = command + " CONCURRENTLY";
+        crash_point("retire:queued");
     } else {
         t.row.detail = "its detach is under way";
     }
@@ -101,6 +102,7 @@ void finish_retirements(const maintain_options &o, std::vector<outcome> &rows) {
                 pg::set_local("lock_timeout", std::to_string(config.lock_timeout_ms).c_str());
                 for (const std::string &c : commands)
                     pg::query(c);
+                crash_point("retire:finish");
             });
             if (failure) {
                 row.status = "failed";

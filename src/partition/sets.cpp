@@ -1,7 +1,9 @@
 #include "partition/sets.hpp"
 #include "pg/query.hpp"
 #include "pg/settings.hpp"
+#include <csignal>
 #include <cstdio>
+#include <unistd.h>
 
 namespace dbopt::partition {
 
@@ -18,6 +20,13 @@ void define_settings() {
                                    "skipped; 0 tries once.",
                     .variable = &config.lock_wait_s, .value = 30, .low = 0, .high = 3600,
                     .when = pg::change::user, .in = pg::unit::s});
+    pg::define_string("dbopt.debug_crash_point", "For tests of crash recovery: the process kills itself where this step of a conversion, drain or "
+                      "retirement is about to be committed, for example convert:copy.", &config.crash_point, "", pg::change::superuser);
+}
+
+void crash_point(const std::string &place) {
+    if (config.crash_point != nullptr && place == config.crash_point)
+        (void)kill(getpid(), SIGKILL);
 }
 
 Oid extension_owner() {

@@ -9,8 +9,11 @@ namespace dbopt::partition {
 struct settings {
     int lock_timeout_ms = 50;
     int lock_wait_s = 30;
+    char *crash_point = nullptr; // for tests
 };
 extern settings config;
+// Dies at once, as by kill -9, when dbopt.debug_crash_point names this place.
+void crash_point(const std::string &place);
 
 // The role that owns dbopt's tables: the caller need not have rights on them.
 Oid extension_owner();
