@@ -161,6 +161,7 @@ void install_capture(const work &w, const std::string &only_when) {
 void remove_capture(Oid source) {
     const work_names n(source, pg::get_relation(source).schema_oid);
     const std::string table = pg::qualified_name(source);
+    pg::set_local("client_min_messages", "warning"); // no word about what was never made
     pg::query("DROP TRIGGER IF EXISTS " + n.trigger + " ON " + table);
     pg::query("DROP TRIGGER IF EXISTS " + n.trigger + "_truncate ON " + table);
     pg::query("DROP FUNCTION IF EXISTS " + n.function + "()");

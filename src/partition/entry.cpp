@@ -145,6 +145,16 @@ DBOPT_FUNCTION(dbopt_partition_split) {
     return args.nothing();
 }
 
+DBOPT_FUNCTION(dbopt_partition_lattice) {
+    const std::string step = args.get<std::string>(0);
+    const pg::server_zone zone(args.get<std::string>(1));
+    const core::calendar calendar(core::key_unit::timestamptz, room::parse_step(step, "step", true), zone);
+    const core::position at = args.get<pg::timestamptz>(2).us;
+    pg::rows out(args);
+    out.add(pg::timestamptz{calendar.floor(at)}, pg::timestamptz{calendar.next(at)});
+    return out.done();
+}
+
 DBOPT_FUNCTION(dbopt_partition_pruning) {
     const std::vector<room::pruned> found = room::pruning(args.get<std::string>(0));
     pg::rows out(args);

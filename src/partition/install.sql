@@ -200,6 +200,12 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_split';
 COMMENT ON PROCEDURE dbopt.partition_split(regclass, integer) IS
     'cuts a partition of a managed table into partitions of one step each; at every instant each row is visible once';
 
+CREATE FUNCTION dbopt._partition_lattice(step text, timezone text, moment timestamptz)
+RETURNS TABLE (lower_bound timestamptz, upper_bound timestamptz)
+LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbopt_partition_lattice';
+COMMENT ON FUNCTION dbopt._partition_lattice(text, text, timestamptz) IS
+    'internal: the bounds around a moment, as a set with this step and time zone would draw them';
+
 CREATE FUNCTION dbopt.partition_pruning(query text)
 RETURNS TABLE (parent regclass, partitions bigint, scanned bigint, pruned_at text)
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'dbopt_partition_pruning';

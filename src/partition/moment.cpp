@@ -56,6 +56,7 @@ void swap_at_a_calm_moment(work &w, int64_t hold_ms, const std::function<bool()>
         if (!outlived(seen, 1000, false, &who)) {
             store_work(w, "waiting for transactions that began before the copy was complete: process " + who);
             pg::commit_and_restart();
+            pg::pause(500);
             continue;
         }
         const bool trusting = pg::clock().us - began > 10 * core::us_per_second;
