@@ -148,8 +148,11 @@ DBOPT_FUNCTION(dbopt_partition_split) {
 DBOPT_FUNCTION(dbopt_partition_lattice) {
     const std::string step = args.get<std::string>(0);
     const pg::server_zone zone(args.get<std::string>(1));
-    const core::calendar calendar(core::key_unit::timestamptz, room::parse_step(step, "step", true), zone);
+    const core::step_size size = room::parse_step(step, "step", true);
     const core::position at = args.get<pg::timestamptz>(2).us;
+    if (size.ids != 0 || at == core::infinity || at == core::minus_infinity)
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE, .message = "a step of time and a finite moment are needed"});
+    const core::calendar calendar(core::key_unit::timestamptz, size, zone);
     pg::rows out(args);
     out.add(pg::timestamptz{calendar.floor(at)}, pg::timestamptz{calendar.next(at)});
     return out.done();

@@ -205,6 +205,7 @@ RETURNS TABLE (lower_bound timestamptz, upper_bound timestamptz)
 LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'dbopt_partition_lattice';
 COMMENT ON FUNCTION dbopt._partition_lattice(text, text, timestamptz) IS
     'internal: the bounds around a moment, as a set with this step and time zone would draw them';
+REVOKE ALL ON FUNCTION dbopt._partition_lattice(text, text, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION dbopt.partition_pruning(query text)
 RETURNS TABLE (parent regclass, partitions bigint, scanned bigint, pruned_at text)
