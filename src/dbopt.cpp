@@ -1,5 +1,6 @@
 // _PG_init only: settings, hooks of every session, then, while preloading, shared memory and the
 // launcher. A room adds its own line to the first or second block.
+#include "advisor/advisor.hpp"
 #include "capture/capture.hpp"
 #include "maintenance/maintenance.hpp"
 #include "matview/matview.hpp"
@@ -24,6 +25,7 @@ void _PG_init(void) {
         matview::define_settings();
         monitor::define_settings();
         capture::define_settings();
+        advisor::define_settings();
 
         pg::whatif::install_hooks();
 

@@ -16,6 +16,7 @@ struct weighted_query {
     std::vector<pg::whatif::engine::bound> parameters; // sampled values of $1 …
     double rows = 0; // returned or changed so far, of an observed statement
 };
+struct search_figures;
 struct suggest_options {
     std::vector<weighted_query> queries;
     std::optional<int64_t> budget_bytes;
@@ -23,7 +24,13 @@ struct suggest_options {
     int max_width = 3; // columns of an index, INCLUDE ones too
     std::vector<std::string> methods;
     double time_limit_s = 30;
+    search_figures *measure = nullptr; // how fast and how exact the search is, on demand
     bool observed = false; // the queries are the captured workload: weigh the tables' writes
+};
+struct search_figures {
+    double plans_per_s = 0;      // what-if plans with one hypothetical index
+    double recostings_per_s = 0; // costs of a query under a set, by arithmetic
+    double median_error_pct = 0, p90_error_pct = 0; // of these against plans, random sets
 };
 struct suggestion {
     Oid relation = InvalidOid;
@@ -35,6 +42,8 @@ struct suggestion {
     std::vector<int64_t> query_ids;
     std::string reason;
 };
+void define_settings(); // from _PG_init
+
 // The captured workload of this database as the caller may see it: weights are calls.
 std::vector<weighted_query> observed_workload();
 
@@ -47,6 +56,9 @@ struct whatif_result {
     std::string plan;
 };
 whatif_result what_if(const std::string &query, const std::vector<std::string> &ddl);
+
+// Why a statement cannot be planned as that role (contained); nothing: it can.
+std::optional<std::string> plan_problem(const std::string &query, Oid role);
 
 int64_t estimated_size(const std::string &ddl);
 

@@ -1,20 +1,23 @@
 #include "advisor/builds.hpp"
 #include "advisor/advisor.hpp"
 #include "advisor/gain.hpp"
-#include "capture/capture.hpp"
+#include "core/index_size.hpp"
 #include "pg/catalog_text.hpp"
 #include "pg/index_sample.hpp"
 #include "pg/query.hpp"
 #include "pg/queue.hpp"
 #include "pg/relation.hpp"
 #include "pg/security.hpp"
+#include "pg/settings.hpp"
 #include "pg/transaction.hpp"
+#include <filesystem>
 
 namespace dbopt::advisor {
 
 namespace {
 
 constexpr Oid superuser = BOOTSTRAP_SUPERUSERID;
+int watch_seconds = 3600; // read by dbopt._index_watch_begin
 
 std::string free_index_name(const pg::whatif::definition &d) {
     if (!d.name.empty()) {
@@ -43,32 +46,71 @@ struct names {
     }
 };
 
+struct prospect {
+    double pages = 0, ms = 0;      // of the index
+    double delay_seconds = 0;      // until the window opens
+};
+
+// A build writes its sort runs and then the index; without room for both it fails near its end, and
+// fills the disk for everybody on the way.
+void check_disk(const pg::whatif::definition &d, double pages) {
+    const Oid space = pg::scalar<Oid>("SELECT nullif(reltablespace, 0) FROM pg_catalog.pg_class WHERE oid = $1",
+                                      {d.spec.relation})
+                          .value_or(InvalidOid);
+    std::error_code failed; // the server's working directory is its data directory
+    const auto room = std::filesystem::space(OidIsValid(space) ? "pg_tblspc/" + std::to_string(space) : ".", failed);
+    const double needed = pages * 8192 * 2.2;
+    if (!failed && needed > static_cast<double>(room.available))
+        pg::raise({.code = ERRCODE_DISK_FULL,
+                   .message = "there is no room to build the index",
+                   .detail = "Building it takes about " + std::to_string(static_cast<int64_t>(needed / 1048576)) +
+                             " MB, " + std::to_string(room.available / 1048576) + " MB are free.",
+                   .hint = "Free some space first; dbopt.index_size(ddl) tells the size."});
+}
+
+double until_window(const build_options &o) {
+    if (!o.window_start && !o.window_end)
+        return 0;
+    if (!o.window_start || !o.window_end)
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
+                   .message = "window_start and window_end belong together",
+                   .hint = "Give both, or none."});
+    return pg::scalar<double>(
+               "SELECT CASE WHEN (s < e AND n >= s AND n < e) OR (s > e AND (n >= s OR n < e)) OR s = e THEN 0"
+               " ELSE extract(epoch FROM s - n + CASE WHEN s < n THEN interval '1 day' ELSE interval '0' END) END::float8"
+               " FROM (SELECT time '0:00' + $1 * interval '1 microsecond' AS s,"
+               " time '0:00' + $2 * interval '1 microsecond' AS e, localtime AS n) AS t",
+               {*o.window_start, *o.window_end})
+        .value_or(0);
+}
+
 int64_t record(const pg::whatif::definition &d, const names &n, const std::string &command, bool verify,
-               int64_t run, std::optional<int64_t> parent, double pages) {
+               int64_t run, std::optional<int64_t> parent, const prospect &p) {
     const Oid requester = pg::caller();
     const pg::as_owner as(superuser);
     return pg::scalar<int64_t>(
                "INSERT INTO dbopt._index_build (run_id, parent_id, relation, index_schema, index_name,"
-               " command, verify, requested_by, estimated_bytes)"
-               " VALUES ($1, $2::bigint, $3, $4, $5, $6, $7, $8, $9) RETURNING build_id",
+               " command, verify, requested_by, estimated_bytes, estimated_ms)"
+               " VALUES ($1, $2::bigint, $3, $4, $5, $6, $7, $8, $9, round($10::numeric, 1)) RETURNING build_id",
                {run, parent, d.spec.relation, n.schema, n.index, command, verify, requester,
-                static_cast<int64_t>(pages * 8192)})
+                static_cast<int64_t>(p.pages * 8192), p.ms})
         .value();
 }
 
-int64_t enqueue_build(const pg::whatif::definition &d, const names &n, const std::string &command) {
+int64_t enqueue_build(const pg::whatif::definition &d, const names &n, const std::string &command,
+                      double delay) {
     // Two concurrent builds on one table wait for each other: the later one begins later, and is
     // tried again should they meet all the same.
     return pg::enqueue({.area = "advisor",
                         .command = command,
                         .object = d.spec.relation,
                         .cleanup = "DROP INDEX CONCURRENTLY IF EXISTS " + n.qualified(),
-                        .delay_seconds = pg::run_pending("advisor", d.spec.relation) ? 5.0 : 0.0,
+                        .delay_seconds = delay + (pg::run_pending("advisor", d.spec.relation) ? 5.0 : 0.0),
                         .retry_class = "database"});
 }
 
 // The parent's index at once (it is empty), then one build per leaf; background() attaches them.
-int64_t apply_partitioned(const pg::whatif::definition &d, const names &n, bool verify, double pages) {
+int64_t apply_partitioned(const pg::whatif::definition &d, const names &n, bool verify, const prospect &p) {
     const std::string parent = pg::whatif::create_index_text(
         d, n.index, {.concurrently = false, .only = true, .relation = d.spec.relation});
     pg::execute(parent);
@@ -84,10 +126,10 @@ int64_t apply_partitioned(const pg::whatif::definition &d, const names &n, bool 
         const std::string command = pg::whatif::create_index_text(
             d, m.index, {.concurrently = true, .only = false, .relation = leaf_oid});
         leaf.spec.relation = leaf_oid;
-        const int64_t run = enqueue_build(leaf, m, command);
+        const int64_t run = enqueue_build(leaf, m, command, p.delay_seconds);
         if (!parent_build)
-            parent_build = record(d, n, parent, verify, run, std::nullopt, pages);
-        record(leaf, m, command, false, run, parent_build, 0);
+            parent_build = record(d, n, parent, verify, run, std::nullopt, p);
+        record(leaf, m, command, false, run, parent_build, {});
         first = first == 0 ? run : first;
     }
     return first;
@@ -95,7 +137,14 @@ int64_t apply_partitioned(const pg::whatif::definition &d, const names &n, bool 
 
 } // namespace
 
-int64_t apply(const std::string &ddl, bool verify, std::optional<int64_t> expectation) {
+void define_settings() {
+    pg::define_int({.name = "dbopt.index_watch",
+                    .description = "How long the statements that a new index serves are measured before it is kept for good.",
+                    .variable = &watch_seconds, .value = 3600, .low = 1, .high = 2'592'000,
+                    .in = pg::unit::s});
+}
+
+int64_t apply(const std::string &ddl, const build_options &o) {
     const pg::whatif::definition d = pg::whatif::parse_definition(ddl);
     pg::require_owner(d.spec.relation);
     const pg::relation_info table = pg::get_relation(d.spec.relation);
@@ -106,26 +155,37 @@ int64_t apply(const std::string &ddl, bool verify, std::optional<int64_t> expect
     const names n{.index = free_index_name(d), .schema = table.schema};
     const pg::whatif::engine home;
     pg::whatif::size_model sizes(home.context());
-    const double pages = sizes.shape(d).pages;
+    const pg::whatif::index_shape size = sizes.shape(d);
+    check_disk(d, size.pages);
+    const double columns = static_cast<double>(d.spec.keys.size() + d.spec.includes.size());
+    const prospect p{.pages = size.pages,
+                     .ms = core::build_ms(sizes.pages(d.spec.relation), size.tuples, columns, size.pages),
+                     .delay_seconds = until_window(o)};
     int64_t run;
     if (table.kind == 'p') {
-        run = apply_partitioned(d, n, verify, pages);
+        run = apply_partitioned(d, n, o.verify, p);
     } else {
         const std::string command = pg::whatif::create_index_text(
             d, n.index, {.concurrently = true, .only = false, .relation = d.spec.relation});
-        run = enqueue_build(d, n, command);
-        record(d, n, command, verify, run, std::nullopt, pages);
+        run = enqueue_build(d, n, command, p.delay_seconds);
+        record(d, n, command, o.verify, run, std::nullopt, p);
     }
-    if (expectation) {
+    if (o.expectation) {
         const pg::as_owner as(superuser);
         pg::execute("UPDATE dbopt.index_expected SET run_id = $2, tried_at = clock_timestamp()"
                     " WHERE expected_id = $1",
-                    {*expectation, run});
+                    {*o.expectation, run});
     }
     if (!pg::workers_available())
         pg::notice("the build is queued, but no dbopt worker serves this database now",
                    "dbopt must be in shared_preload_libraries for queued work to be done.");
     return run;
+}
+
+int64_t enqueue_drop(const std::string &qualified, Oid run_as) {
+    return pg::enqueue({.area = "advisor",
+                        .command = "DROP INDEX CONCURRENTLY IF EXISTS " + qualified,
+                        .run_as = run_as});
 }
 
 void expect(const std::string &ddl) {
@@ -162,11 +222,10 @@ void verify_build(int64_t build, Oid index, const std::string &qualified, Oid re
         finish(build, "kept", "the observed statements on its table cost " +
                                   percent(g.cost_without, g.cost_with) + " % less with it",
                g.cost_without, g.cost_with);
+        pg::execute("SELECT dbopt._index_watch_begin($1, $2)", {build, g.gaining});
         return;
     }
-    pg::enqueue({.area = "advisor",
-                 .command = "DROP INDEX CONCURRENTLY IF EXISTS " + qualified,
-                 .run_as = requester});
+    enqueue_drop(qualified, requester);
     finish(build, "dropped", "none of the " + std::to_string(g.statements) +
                                  " observed statements on its table is planned cheaper with it",
            g.cost_without, g.cost_with);
@@ -183,10 +242,12 @@ void advance(const pg::row &r) {
         return;
     if (state && state->status != "done") { // a retry is a run of its own
         const auto next = pg::scalar<int64_t>(
-            "SELECT max(run_id) FROM dbopt.run WHERE run_id > $1 AND area = 'indexes' AND command = $2",
+            "SELECT max(run_id) FROM dbopt.run WHERE run_id > $1 AND area = 'advisor' AND command = $2",
             {r.get<int64_t>(1), r.get<std::string>(8)});
         if (next) {
             pg::execute("UPDATE dbopt._index_build SET run_id = $2 WHERE build_id = $1", {build, *next});
+            pg::execute("UPDATE dbopt.index_expected SET run_id = $2 WHERE run_id = $1",
+                        {r.get<int64_t>(1), *next});
             return;
         }
     }
@@ -228,8 +289,8 @@ void advance_all() {
 
 void build_expected() {
     const pg::result due = pg::query(
-        "SELECT e.expected_id, e.ddl, e.owner::oid FROM dbopt.index_expected AS e"
-        " WHERE e.run_id IS NULL AND (e.tried_at IS NULL OR e.tried_at < clock_timestamp() - interval '5 min')"
+        "SELECT e.expected_id, e.ddl, e.owner::oid FROM dbopt._index_expected_missing AS e"
+        " WHERE NOT e.building AND (e.tried_at IS NULL OR e.tried_at < clock_timestamp() - interval '5 min')"
         " AND pg_catalog.to_regclass(pg_catalog.quote_ident(e.table_schema) || '.' || pg_catalog.quote_ident(e.table_name))"
         " IS NOT NULL LIMIT 10");
     for (const pg::row &r : due) {
@@ -238,7 +299,7 @@ void build_expected() {
         const auto failed = pg::subtransaction([&] {
             const pg::as_owner as(r.get<Oid>(2));
             pg::set_local("search_path", "\"$user\", public, pg_temp");
-            apply(ddl, false, id);
+            apply(ddl, {.verify = false, .window_start = {}, .window_end = {}, .expectation = id});
         });
         pg::execute("UPDATE dbopt.index_expected SET tried_at = clock_timestamp(), problem = $2 WHERE expected_id = $1",
                     {id, failed ? pg::value(failed->message()) : pg::value(nullptr)});
@@ -251,6 +312,7 @@ void background() {
     pg::transaction work;
     advance_all();
     build_expected();
+    pg::execute("SELECT dbopt._index_watch_end()");
     work.commit();
 }
 

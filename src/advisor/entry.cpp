@@ -52,12 +52,34 @@ DBOPT_FUNCTION(dbopt_index_whatif) {
     return args.record({rounded(r.cost_before), rounded(r.cost_after), r.used, r.warnings, r.plan});
 }
 
+DBOPT_FUNCTION(dbopt_search_figures) {
+    advisor::search_figures figures;
+    advisor::suggest_options o{.queries = {}, .budget_bytes = {}, .max_indexes = {},
+                               .methods = {"btree", "gin", "brin", "hash"}, .measure = &figures};
+    for (const std::string &query : args.get<std::vector<std::string>>(0))
+        o.queries.push_back({.text = query, .parameters = {}});
+    advisor::suggest(o);
+    return args.record({std::round(figures.plans_per_s), std::round(figures.recostings_per_s),
+                        rounded(figures.median_error_pct), rounded(figures.p90_error_pct)});
+}
+
+DBOPT_FUNCTION(dbopt_plan_problem) {
+    return args.result(advisor::plan_problem(args.get<std::string>(0), args.get<Oid>(1)));
+}
+
 DBOPT_FUNCTION(dbopt_index_size) {
     return args.result(advisor::estimated_size(args.get<std::string>(0)));
 }
 
 DBOPT_FUNCTION(dbopt_index_apply) {
-    return args.result(advisor::apply(args.get<std::string>(0), args.get_or<bool>(1, true)));
+    return args.result(advisor::apply(args.get<std::string>(0), {.verify = args.get_or<bool>(1, true),
+                                                                 .window_start = args.optional<int64_t>(2),
+                                                                 .window_end = args.optional<int64_t>(3),
+                                                                 .expectation = {}}));
+}
+
+DBOPT_FUNCTION(dbopt_enqueue_index_drop) {
+    return args.result(advisor::enqueue_drop(args.get<std::string>(0), args.get<Oid>(1)));
 }
 
 DBOPT_FUNCTION(dbopt_index_expect) {

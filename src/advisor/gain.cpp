@@ -35,6 +35,8 @@ workload_gain gain_of_index(Oid index) {
             continue;
         }
         ++out.statements;
+        if (with < without * 0.999)
+            out.gaining.push_back(q.query_id);
         out.cost_with += q.weight * with;
         out.cost_without += q.weight * without;
     }

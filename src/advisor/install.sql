@@ -145,9 +145,17 @@ CREATE TABLE dbopt._index_build (
         CHECK (status IN ('building', 'built', 'kept', 'dropped', 'failed')),
     detail text,
     estimated_bytes bigint,
+    estimated_ms float8,
     cost_before float8,
     cost_after float8,
-    finished_at timestamptz
+    finished_at timestamptz,
+    watched bigint[],
+    watched_until timestamptz,
+    calls_then bigint,
+    total_ms_then float8,
+    calls_since bigint,
+    latency_before_ms float8,
+    latency_after_ms float8
 );
 COMMENT ON TABLE dbopt._index_build IS 'internal: every index_apply and what became of it';
 CREATE INDEX _index_build_open ON dbopt._index_build (build_id) WHERE status = 'building';
@@ -160,9 +168,9 @@ SELECT b.build_id, b.run_id, to_regclass(format('%I.%I', c.nspname, c.relname)) 
     CASE WHEN p.blocks_total > 0 THEN round(100.0 * p.blocks_done / p.blocks_total, 1)::float8 END AS progress_pct,
     b.command, b.verify, b.requested_by, b.requested_at, b.finished_at,
     1000 * extract(epoch FROM r.finished_at - r.started_at)::float8 AS build_ms,
-    b.estimated_bytes,
+    b.estimated_ms, b.estimated_bytes,
     dbopt._bytes(to_regclass(format('%I.%I', b.index_schema, b.index_name))) AS size_bytes,
-    b.cost_before, b.cost_after, b.parent_id
+    b.cost_before, b.cost_after, b.latency_before_ms, b.latency_after_ms, b.watched_until, b.parent_id
 FROM dbopt._index_build AS b
 LEFT JOIN (SELECT c.oid, c.relname, n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace) AS c
     ON c.oid = b.relation
@@ -189,10 +197,70 @@ SELECT pg_catalog.pg_extension_config_dump('dbopt.index_expected', '');
 SELECT pg_catalog.pg_extension_config_dump('dbopt.index_expected_expected_id_seq', '');
 GRANT SELECT ON dbopt.index_expected TO pg_monitor;
 
-CREATE FUNCTION dbopt.index_apply(ddl text, verify boolean = true) RETURNS bigint
+-- Missing: no valid index stands where the last build of the expectation put one.
+CREATE VIEW dbopt._index_expected_missing AS
+SELECT e.*, EXISTS (SELECT FROM dbopt._index_build AS b WHERE b.run_id = e.run_id AND b.status = 'building') AS building
+FROM dbopt.index_expected AS e
+WHERE NOT EXISTS (SELECT FROM dbopt._index_build AS b JOIN pg_index AS i
+    ON i.indexrelid = to_regclass(format('%I.%I', b.index_schema, b.index_name)) AND i.indrelid = b.relation
+    WHERE b.run_id = e.run_id AND b.parent_id IS NULL AND i.indisvalid);
+COMMENT ON VIEW dbopt._index_expected_missing IS 'internal: expected indexes that are not there now';
+GRANT SELECT ON dbopt._index_expected_missing TO pg_monitor;
+
+-- After a build that was kept the statements that were to gain are watched for
+-- dbopt.index_watch: how long they took until then, and since.
+CREATE FUNCTION dbopt._index_watch_begin(build bigint, queries bigint[]) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE dbopt._index_build AS b
+    SET watched = queries, calls_then = w.calls, total_ms_then = w.ms, latency_before_ms = round((w.ms / nullif(w.calls, 0))::numeric, 4),
+        watched_until = clock_timestamp() + current_setting('dbopt.index_watch')::interval
+    FROM (SELECT sum(calls)::bigint AS calls, sum(total_ms) AS ms FROM dbopt._workload() WHERE query_id = ANY (queries)) AS w
+    WHERE b.build_id = build AND w.calls > 0;
+$$;
+COMMENT ON FUNCTION dbopt._index_watch_begin IS 'internal: notes how long the statements that a new index serves took so far';
+REVOKE ALL ON FUNCTION dbopt._index_watch_begin FROM PUBLIC;
+
+CREATE FUNCTION dbopt._index_watch_end() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE b record; w record; scans bigint; verdict text; qualified text;
+BEGIN
+    FOR b IN SELECT * FROM dbopt._index_build WHERE status = 'kept' AND watched_until < clock_timestamp() AND calls_since IS NULL LOOP
+        qualified := format('%I.%I', b.index_schema, b.index_name);
+        SELECT sum(calls)::bigint - b.calls_then AS calls, sum(total_ms) - b.total_ms_then AS ms INTO w
+        FROM dbopt._workload() WHERE query_id = ANY (b.watched);
+        SELECT sum(pg_stat_get_numscans(t.relid)) INTO scans FROM pg_partition_tree(to_regclass(qualified)) AS t;
+        IF to_regclass(qualified) IS NULL OR w.calls IS NULL OR w.calls < 0 THEN
+            UPDATE dbopt._index_build SET calls_since = 0 WHERE build_id = b.build_id; -- gone, or the counters began anew
+            CONTINUE;
+        END IF;
+        UPDATE dbopt._index_build SET calls_since = w.calls, latency_after_ms = round((w.ms / nullif(w.calls, 0))::numeric, 4)
+        WHERE build_id = b.build_id;
+        verdict := CASE
+            WHEN w.calls < 20 THEN NULL -- too few to judge by
+            WHEN scans = 0 THEN format('%s calls of the statements it was for, and none has read it', w.calls)
+            WHEN w.ms / w.calls > 1.2 * b.latency_before_ms AND w.ms / w.calls > b.latency_before_ms + 0.1
+                THEN format('the statements it was for take %s ms with it, %s ms before', round((w.ms / w.calls)::numeric, 2), round(b.latency_before_ms::numeric, 2)) END;
+        IF verdict IS NOT NULL THEN
+            PERFORM dbopt._enqueue_index_drop(qualified, b.requested_by::oid);
+            UPDATE dbopt._index_build SET status = 'dropped', detail = verdict WHERE build_id = b.build_id;
+        ELSIF w.calls >= 20 THEN
+            UPDATE dbopt._index_build SET detail = format('%s; measured: %s ms before, %s ms with it', detail,
+                round(b.latency_before_ms::numeric, 2), round((w.ms / w.calls)::numeric, 2)) WHERE build_id = b.build_id;
+        END IF;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION dbopt._index_watch_end IS 'internal: judges builds whose watch is over by what their statements really took';
+REVOKE ALL ON FUNCTION dbopt._index_watch_end FROM PUBLIC;
+
+CREATE FUNCTION dbopt._enqueue_index_drop(index text, run_as oid) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dbopt_enqueue_index_drop';
+COMMENT ON FUNCTION dbopt._enqueue_index_drop IS 'internal: queues DROP INDEX CONCURRENTLY of one of our own builds';
+REVOKE ALL ON FUNCTION dbopt._enqueue_index_drop FROM PUBLIC;
+
+CREATE FUNCTION dbopt.index_apply(ddl text, verify boolean = true, window_start time = NULL, window_end time = NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dbopt_index_apply';
 COMMENT ON FUNCTION dbopt.index_apply IS
-'builds the index concurrently in the background and returns the run; with verify, drops it again if the observed workload does not gain';
+'builds the index concurrently in the background (within a window of the day, if given) and returns the run; with verify, drops it again if the observed workload does not gain';
 REVOKE ALL ON FUNCTION dbopt.index_apply FROM PUBLIC;
 
 CREATE FUNCTION dbopt.index_expect(ddl text) RETURNS void
@@ -285,6 +353,10 @@ BEGIN
                 END IF;
             END IF;
         END IF;
+        IF coalesce(n.j->>'Filter', n.j->>'Recheck Cond') ~ '= ANY \(\(?[a-z_"][a-z_0-9."]*\)?(::text\[\])?\)' THEN
+            RETURN QUERY SELECT n.label, 'value = ANY (array column) can use no index'::text, 'warning'::text,
+                'write column @> ARRAY[value]: a GIN index on the column serves that'::text;
+        END IF;
         IF n.j->>'Sort Space Type' = 'Disk' THEN
             RETURN QUERY SELECT n.label, pg_catalog.format('sorts %s kB on disk', n.j->>'Sort Space Used'), 'warning'::text,
                 pg_catalog.format('SET work_mem = ''%s kB'' for this query, or an index in its order',
@@ -319,3 +391,54 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION dbopt.explain IS
 'findings on one query and what to do about each; execute = true measures it and undoes what it changed';
+
+-- What pg_stat_statements has counted, for a server that observes only since a moment ago.
+CREATE FUNCTION dbopt._workload_add(query_id bigint, role oid, query text, calls bigint, rows bigint, plans bigint,
+    total_ms float8, plan_ms float8, min_ms float8, max_ms float8) RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dbopt_workload_add';
+COMMENT ON FUNCTION dbopt._workload_add IS 'internal: adds a statement to the observed workload; false if it is there already';
+REVOKE ALL ON FUNCTION dbopt._workload_add FROM PUBLIC;
+
+CREATE FUNCTION dbopt._plan_problem(query text, role oid) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dbopt_plan_problem';
+COMMENT ON FUNCTION dbopt._plan_problem IS 'internal: why the role cannot plan the statement; NULL if it can';
+REVOKE ALL ON FUNCTION dbopt._plan_problem FROM PUBLIC;
+
+CREATE FUNCTION dbopt.workload_seed(OUT query_id bigint, OUT query text, OUT calls bigint, OUT status text, OUT detail text)
+RETURNS SETOF record LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE home name; s record;
+BEGIN
+    SELECT n.nspname INTO home FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
+    WHERE e.extname = 'pg_stat_statements';
+    IF home IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = 'pg_stat_statements is not installed in this database',
+            HINT = 'Without it, the workload is what dbopt observes itself from now on.';
+    END IF;
+    FOR s IN EXECUTE format('SELECT s.* FROM %I.pg_stat_statements(true) AS s WHERE s.dbid = (SELECT oid FROM pg_database'
+        ' WHERE datname = current_database()) AND s.toplevel AND s.calls > 0 AND s.query IS NOT NULL'
+        ' AND EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = s.userid) ORDER BY s.total_exec_time DESC', home) LOOP
+        query_id := s.queryid; query := s.query; calls := s.calls;
+        detail := dbopt._plan_problem(s.query, s.userid);
+        status := 'skipped';
+        IF detail IS NULL THEN
+            IF dbopt._workload_add(s.queryid, s.userid, s.query, s.calls, s.rows, s.plans, s.total_exec_time, s.total_plan_time,
+                s.min_exec_time, s.max_exec_time) THEN
+                status := 'done';
+            ELSE
+                detail := 'observed already, or no room (dbopt.max_statements)';
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION dbopt.workload_seed IS
+'adds what pg_stat_statements has counted to the observed workload; texts that can no longer be planned are skipped, with the reason';
+REVOKE ALL ON FUNCTION dbopt.workload_seed FROM PUBLIC;
+
+CREATE FUNCTION dbopt._search_figures(queries text[], OUT plans_per_s float8, OUT recostings_per_s float8,
+    OUT median_error_pct float8, OUT p90_error_pct float8)
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dbopt_search_figures';
+COMMENT ON FUNCTION dbopt._search_figures IS
+'internal: what-if plans and re-costings a second for these queries, and how far re-costings of random sets are off';
+REVOKE ALL ON FUNCTION dbopt._search_figures FROM PUBLIC;

@@ -5,6 +5,7 @@
 #include "pg/transaction.hpp"
 #include <chrono>
 #include <cmath>
+#include <random>
 
 namespace dbopt::advisor {
 
@@ -147,6 +148,54 @@ core::search_result search(whatif::engine &engine, universe &all, const workload
     return owner->run();
 }
 
+// Random sets from each query's pool: how fast plans and arithmetic are, and how far apart.
+search_figures measure(whatif::engine &engine, const universe &all, const workload &w,
+                       const core::index_search &s) {
+    search_figures out;
+    std::minstd_rand random(7);
+    const size_t queries = w.weight.size();
+    auto some_of = [&](const std::vector<int> &from, size_t most) {
+        std::vector<int> set;
+        for (size_t n = 1 + random() % most; n > 0 && !from.empty(); --n)
+            set.push_back(from[random() % from.size()]);
+        std::sort(set.begin(), set.end());
+        set.erase(std::unique(set.begin(), set.end()), set.end());
+        return set;
+    };
+    auto planned = [&](size_t q, const std::vector<int> &set) {
+        std::vector<int> ids;
+        for (const int i : set)
+            ids.push_back(all[i].engine_id);
+        const role_scope as(w.role[q]);
+        return engine.plan(static_cast<int>(q), ids).cost;
+    };
+    std::vector<std::vector<int>> pools;
+    for (size_t q = 0; q < queries; ++q)
+        pools.push_back(s.pool(static_cast<int>(q)));
+    int64_t n = 0;
+    double begun = seconds();
+    for (; seconds() < begun + 2; ++n)
+        planned(static_cast<size_t>(n) % queries, some_of(pools[static_cast<size_t>(n) % queries], 1));
+    out.plans_per_s = static_cast<double>(n) / (seconds() - begun);
+    std::vector<double> errors;
+    std::vector<std::pair<size_t, std::vector<int>>> cases;
+    for (size_t i = 0; i < 600; ++i) {
+        const size_t q = i % queries;
+        cases.emplace_back(q, some_of(pools[q], 8));
+        const double real = planned(q, cases.back().second);
+        errors.push_back(100 * std::abs(s.estimate(static_cast<int>(q), cases.back().second) - real) / std::max(real, 1e-9));
+    }
+    std::sort(errors.begin(), errors.end());
+    out.median_error_pct = errors[errors.size() / 2];
+    out.p90_error_pct = errors[errors.size() * 9 / 10];
+    begun = seconds();
+    double sum = 0;
+    for (n = 0; n % 6000 != 0 || seconds() < begun + 1; ++n)
+        sum += s.estimate(static_cast<int>(cases[n % 600].first), cases[n % 600].second);
+    out.recostings_per_s = sum > 0 ? static_cast<double>(n) / (seconds() - begun) : 0;
+    return out;
+}
+
 std::string number(double d) {
     char buffer[32];
     snprintf(buffer, sizeof buffer, d < 1000 ? "%.1f" : "%.0f", d);
@@ -172,6 +221,8 @@ std::vector<suggestion> suggest(const suggest_options &o) {
               " exploring, " + std::to_string(found.plans_singly) + " of single indexes), " + std::to_string(found.evaluations) +
               " evaluations, " + number((seconds() - started) * 1000) + " ms (reading " + number((parsed - started) * 1000) +
               ", pricing " + number((priced - parsed) * 1000) + ")");
+    if (o.measure != nullptr && !w.weight.empty())
+        *o.measure = measure(engine, all, w, *searched);
     if (!found.complete)
         pg::notice("the time limit was reached before the search was finished",
                    "The result is the best set found so far.", "Raise time_limit.");

@@ -1,4 +1,5 @@
 #include "advisor/universe.hpp"
+#include "core/index_size.hpp"
 #include "pg/catalog_text.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
@@ -329,13 +330,10 @@ std::vector<int> universe::prefixes(int index) const {
     return out;
 }
 
-// Read the table once, sort, write the index: calibrated on builds in memory.
 double universe::build_ms(int index) {
     const entry &e = entries_[index];
-    const double rows = std::max(1.0, e.size.tuples);
-    const double keys = static_cast<double>(e.shape.width());
-    return 0.2 + sizes_.pages(e.spec.relation) * 0.006 +
-           rows * (0.00008 + 0.000009 * std::log2(rows + 1) * (0.6 + 0.4 * keys)) + e.size.pages * 0.02;
+    return core::build_ms(sizes_.pages(e.spec.relation), e.size.tuples,
+                          static_cast<double>(e.shape.width()), e.size.pages);
 }
 
 void universe::add_writes(int query, double rows) {

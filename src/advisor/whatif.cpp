@@ -1,4 +1,5 @@
 #include "advisor/advisor.hpp"
+#include "advisor/role_scope.hpp"
 #include "pg/catalog_text.hpp"
 #include "pg/index_sample.hpp"
 
@@ -55,6 +56,15 @@ whatif_result what_if(const std::string &query, const std::vector<std::string> &
         out.used.push_back(ddl[id]);
     out.plan = engine.plan_text(q, ids, names);
     return out;
+}
+
+std::optional<std::string> plan_problem(const std::string &query, Oid role) {
+    pg::whatif::engine engine;
+    const auto failed = pg::subtransaction([&] {
+        const role_scope as(role);
+        engine.inspect(engine.add_query(query));
+    });
+    return failed ? std::optional<std::string>(failed->message()) : std::nullopt;
 }
 
 int64_t estimated_size(const std::string &ddl) {

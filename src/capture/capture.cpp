@@ -16,6 +16,7 @@ int level = static_cast<int>(pg::capture_level::top);
 bool capture_utility = true;
 int sample_every = 100;
 uint32_t until_sample = 1;
+bool block_wanted = false; // preloading
 
 size_t wanted_bytes() { return table_bytes(max_statements); }
 
@@ -132,6 +133,16 @@ statement read(const slot &s, uint64_t tag) {
 
 pg::shared_block block{"dbopt workload", 0, 2, initialize, wanted_bytes};
 
+// The executor's hooks are taken when there is something to observe, here and in every process that
+// learns of it later: switched off, they cost nothing.
+static void hook_up(int wanted) {
+    static bool hooked = false;
+    if (!block_wanted || hooked || wanted == static_cast<int>(pg::capture_level::none))
+        return;
+    hooked = true;
+    pg::install_statement_hooks(on_end, &level, &capture_utility);
+}
+
 void define_settings() {
     define_slow_log_settings();
     pg::define_int({.name = "dbopt.max_statements",
@@ -141,13 +152,17 @@ void define_settings() {
     pg::define_choice("dbopt.capture",
                       "Statements to observe: top (sent by clients), all (also those inside functions) "
                       "or none.",
-                      &level, {{"none", 0}, {"top", 1}, {"all", 2}}, 1, pg::change::superuser);
+                      &level, {{"none", 0}, {"top", 1}, {"all", 2}}, 1, pg::change::superuser,
+                      [](int now, void *) { hook_up(now); });
     pg::define_bool("dbopt.capture_utility", "Observe utility commands (COMMIT, COPY, VACUUM ...) too.",
                     &capture_utility, true, pg::change::superuser);
     pg::define_int({.name = "dbopt.sample_every",
                     .description = "One in so many executions keeps its parameters; 0 keeps none.",
                     .variable = &sample_every, .value = 100, .low = 0, .high = 1'000'000,
                     .when = pg::change::superuser});
+    pg::define_bool("dbopt.capture_redact",
+                    "Keep observed texts with parameters in place of their literals, and no samples.",
+                    &redact, false, pg::change::superuser);
     pg::define_int({.name = "dbopt.capture_text_size",
                     .description = "Room for the texts of observed statements.",
                     .variable = &text_limit_kb, .value = 16384, .low = 64, .high = 1'048'576,
@@ -156,7 +171,8 @@ void define_settings() {
 
 void install() {
     pg::request_shared(&block);
-    pg::install_statement_hooks(on_end, &level, &capture_utility);
+    block_wanted = true;
+    hook_up(level);
 }
 
 bool available() { return block.memory != nullptr; }
@@ -205,6 +221,39 @@ std::vector<std::vector<parameter>> samples(int64_t key) {
         return {};
     const slot *s = find(static_cast<uint64_t>(key));
     return s != nullptr ? load_samples(*s) : std::vector<std::vector<parameter>>{};
+}
+
+bool seed(const seeded &s) {
+    if (!available() || s.calls <= 0)
+        return false;
+    pg::statement_end e{};
+    e.query_id = s.query_id;
+    e.role = s.role;
+    e.database = MyDatabaseId;
+    e.toplevel = true;
+    e.text = s.text.c_str();
+    bool fresh;
+    slot *to = find_or_claim(e, &fresh);
+    if (to == nullptr || !fresh)
+        return false;
+    const auto ns = [](double ms) { return static_cast<uint64_t>(std::max(0.0, ms) * 1e6); };
+    const auto calls = static_cast<uint64_t>(s.calls);
+    to->calls.fetch_add(calls, relaxed);
+    to->transactions.fetch_add(calls, relaxed);
+    add(to->rows, static_cast<uint64_t>(s.rows));
+    add(to->plans, static_cast<uint64_t>(s.plans));
+    to->total_ns.fetch_add(ns(s.total_ms), relaxed);
+    to->plan_ns.fetch_add(ns(s.plan_ms), relaxed);
+    to->min_ns.store(ns(s.min_ms), relaxed);
+    to->max_ns.store(ns(s.max_ms), relaxed);
+    const uint64_t mean = ns(s.total_ms / static_cast<double>(s.calls));
+    const int bucket = core::latency_bucket(mean);
+    to->latency[bucket].fetch_add(static_cast<uint16_t>(calls & UINT16_MAX), relaxed);
+    if (calls > UINT16_MAX)
+        carry(to, bucket, static_cast<uint32_t>(std::min<uint64_t>(calls >> 16, 1u << 20)));
+    to->last_seen.store(static_cast<uint64_t>(GetCurrentTimestamp()), relaxed);
+    store_text(to, e);
+    return true;
 }
 
 int64_t reset(Oid database) {

@@ -46,6 +46,17 @@ struct parameter {
 // Sampled parameter sets of a statement.
 std::vector<std::vector<parameter>> samples(int64_t key);
 
+// Adds what another collector has counted of a statement of this database. False: it is observed
+// already, or there is no room.
+struct seeded {
+    int64_t query_id = 0;
+    Oid role = InvalidOid;
+    std::string text;
+    int64_t calls = 0, rows = 0, plans = 0;
+    double total_ms = 0, plan_ms = 0, min_ms = 0, max_ms = 0;
+};
+bool seed(const seeded &s);
+
 // Forgets the statements of one database (InvalidOid: all). Returns how many.
 int64_t reset(Oid database);
 // Writes everything to disk, so that a crash loses little. Called by the database worker.
@@ -55,5 +66,7 @@ void background();
 // The text with every literal replaced by a question mark, comments removed, at most `limit` bytes
 // (0: all).
 std::string redacted(const std::string &text, size_t limit = 0);
+// The same with parameters ($1 …, after those it has) for the literals: it can still be planned.
+std::string parameterised(const std::string &text);
 
 } // namespace dbopt::capture

@@ -23,6 +23,19 @@ DBOPT_FUNCTION(dbopt_workload_reset) {
     return args.result(capture::reset(pg::this_database()));
 }
 
+DBOPT_FUNCTION(dbopt_workload_add) {
+    return args.result(capture::seed({.query_id = args.get<int64_t>(0),
+                                      .role = args.get<Oid>(1),
+                                      .text = args.get<std::string>(2),
+                                      .calls = args.get<int64_t>(3),
+                                      .rows = args.get<int64_t>(4),
+                                      .plans = args.get<int64_t>(5),
+                                      .total_ms = args.get<double>(6),
+                                      .plan_ms = args.get<double>(7),
+                                      .min_ms = args.get<double>(8),
+                                      .max_ms = args.get<double>(9)}));
+}
+
 DBOPT_FUNCTION(dbopt_workload_state) {
     if (!capture::available())
         return args.record({false, nullptr, int64_t{0}});

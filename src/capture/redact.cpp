@@ -1,4 +1,5 @@
 #include "capture/capture.hpp"
+#include <algorithm>
 #include <cctype>
 
 namespace dbopt::capture {
@@ -11,7 +12,8 @@ bool word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '
 // unfinished string hides everything after it.
 class redactor {
   public:
-    redactor(const std::string &sql, size_t limit) : text_(sql), limit_(limit) {}
+    // first: the number of the first parameter to stand for a literal; 0: a question mark.
+    redactor(const std::string &sql, size_t limit, int first = 0) : text_(sql), limit_(limit), next_(first) {}
 
     std::string run() {
         while (at_ < text_.size() && (limit_ == 0 || out_.size() < limit_))
@@ -82,7 +84,7 @@ class redactor {
         if (prefix_is('e') || prefix_is('E') || prefix_is('b') || prefix_is('B') || prefix_is('x') ||
             prefix_is('X') || prefix_is('n') || prefix_is('N'))
             out_.pop_back();
-        out_ += '?';
+        out_ += placeholder();
     }
 
     void identifier() {
@@ -104,18 +106,21 @@ class redactor {
         const std::string tag = text_.substr(at_, end + 1 - at_);
         const size_t close = text_.find(tag, end + 1);
         at_ = close == std::string::npos ? text_.size() : close + tag.size();
-        out_ += '?';
+        out_ += placeholder();
     }
 
     void number() {
         while (std::isalnum(static_cast<unsigned char>(now())) || now() == '.' || now() == '_' ||
                ((now() == '+' || now() == '-') && (text_[at_ - 1] == 'e' || text_[at_ - 1] == 'E')))
             ++at_;
-        out_ += '?';
+        out_ += placeholder();
     }
+
+    std::string placeholder() { return next_ > 0 ? "$" + std::to_string(next_++) : "?"; }
 
     const std::string &text_;
     const size_t limit_;
+    int next_;
     size_t at_ = 0;
     std::string out_;
 };
@@ -123,5 +128,16 @@ class redactor {
 } // namespace
 
 std::string redacted(const std::string &text, size_t limit) { return redactor(text, limit).run(); }
+
+std::string parameterised(const std::string &text) {
+    int highest = 0;
+    for (size_t at = 0; (at = text.find('$', at)) != std::string::npos; ++at) {
+        int n = 0;
+        for (size_t d = at + 1; d < text.size() && std::isdigit(static_cast<unsigned char>(text[d])) && n < 10000; ++d)
+            n = 10 * n + (text[d] - '0');
+        highest = std::max(highest, n);
+    }
+    return redactor(text, 0, highest + 1).run();
+}
 
 } // namespace dbopt::capture

@@ -7,6 +7,7 @@
 namespace dbopt::capture {
 
 int text_limit_kb = 16384;
+bool redact = false;
 const char *const saved_file = "pg_stat/dbopt_workload.stat";
 
 namespace {
@@ -49,6 +50,12 @@ void store_text(slot *s, const pg::statement_end &e) {
     size_t length = e.text_length > 0 ? static_cast<size_t>(e.text_length) : strlen(start);
     if (length > longest_text)
         return; // a shortened text could not be planned
+    std::string bare;
+    if (redact) {
+        bare = parameterised(std::string(start, length));
+        start = bare.data();
+        length = bare.size();
+    }
     header *h = shared();
     const uint64_t at = h->text_end.fetch_add(length);
     if (at + length > static_cast<uint64_t>(text_limit_kb) * 1024) {
@@ -73,7 +80,7 @@ std::string load_text(const slot &s) {
 
 // One set in 512 bytes: a count, then type, length (-1: NULL) and text of each parameter.
 void store_sample(slot *s, const pg::statement_end &e) {
-    if (e.parameters == nullptr || e.parameters->numParams <= 0 || e.parameters->numParams > 40)
+    if (redact || e.parameters == nullptr || e.parameters->numParams <= 0 || e.parameters->numParams > 40)
         return;
     char set[set_bytes] = {};
     size_t at = sizeof(uint32_t);

@@ -6,6 +6,7 @@
 namespace dbopt::capture {
 
 extern int text_limit_kb; // of the text file
+extern bool redact;       // keep no literal and no parameter
 
 void store_text(slot *s, const pg::statement_end &e);
 std::string load_text(const slot &s);

@@ -77,6 +77,27 @@ double index_search::exact(int q, const std::vector<int> &set) {
     return look(q, shown);
 }
 
+double index_search::estimate(int q, std::span<const int> set) const {
+    const knowledge &k = known_[q];
+    bits shown;
+    for (const int candidate : set)
+        for (const auto &[query, local] : uses_[candidate])
+            if (query == q)
+                shown.set(local);
+    for (const atom &a : k.atoms)
+        if ((a.used & ~shown).none())
+            return a.cost;
+    return queries_[q].cost;
+}
+
+std::vector<int> index_search::pool(int q) const {
+    std::vector<int> out;
+    for (size_t i = 0; i < known_[q].local.size(); ++i)
+        if (known_[q].pool[i])
+            out.push_back(known_[q].local[i]);
+    return out;
+}
+
 // The query with everything, then with ever smaller candidates, then without each of its favourites:
 // what is used in any of these is the pool worth searching.
 void index_search::explore(int q) {

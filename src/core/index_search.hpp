@@ -65,6 +65,9 @@ class index_search {
     search_result run();
     // Cost of one query under a set, for evidence. Plans when the facts do not settle it.
     double exact(int query, const std::vector<int> &set);
+    // The same by arithmetic alone, and the candidates worth asking about; for measuring.
+    double estimate(int query, std::span<const int> set) const;
+    std::vector<int> pool(int query) const;
 
     static constexpr size_t most_relevant = 512;
 

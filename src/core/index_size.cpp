@@ -127,6 +127,12 @@ tree_size btree_size(const btree_input &in) {
     return out;
 }
 
+double build_ms(double table_pages, double rows, double columns, double index_pages) {
+    const double n = std::max(1.0, rows);
+    return 0.2 + table_pages * 0.006 + n * (0.00008 + 0.000009 * std::log2(n + 1) * (0.6 + 0.4 * columns)) +
+           index_pages * 0.02;
+}
+
 double hash_pages(double tuples, double fillfactor) {
     const double per_bucket = std::max(10.0, std::floor(page_bytes * fillfactor / 100 / 20));
     const double wanted = std::max(2.0, std::ceil(tuples / per_bucket));

@@ -23,6 +23,9 @@ struct btree_input {
 };
 tree_size btree_size(const btree_input &in);
 
+// How long CREATE INDEX takes: read the table, sort, write; calibrated on builds in memory.
+double build_ms(double table_pages, double rows, double columns, double index_pages);
+
 double hash_pages(double tuples, double fillfactor = 75);
 double brin_pages(double table_pages, double pages_per_range, double tuple_bytes);
 

@@ -71,7 +71,7 @@ constexpr check expected_checks[] = {
 constexpr const char *expected_sql = R"(
 SELECT 'indexes_expected_missing', count(*)::float8,
        coalesce((array_agg(e.ddl || coalesce(' (' || e.problem || ')', '') ORDER BY e.since))[1], 'none')
-FROM dbopt.index_expected e WHERE e.run_id IS NULL)";
+FROM dbopt._index_expected_missing e)";
 constexpr const char *partition_sql = R"(
 SELECT 'partition_problems', count(*) FILTER (WHERE severity IN ('warning', 'critical', 'error'))::float8,
        coalesce((array_agg(parent::text || ': ' || problem) FILTER (WHERE severity IN ('warning', 'critical', 'error')))[1], 'none')

@@ -284,11 +284,24 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
                h.status || ', ' || h.detail || coalesce(': ' || h.advice, ''), NULL, 'none'
         FROM dbopt.health('warning') h WHERE h.status IN ('warning', 'critical') $q$),
     ('index', $q$
+        WITH advised AS MATERIALIZED (SELECT * FROM dbopt.index_suggest(time_limit => '10 s')),
+        scans AS (
+            SELECT sum(idx_scan) AS by_index, sum(seq_scan) AS in_full FROM pg_stat_user_tables WHERE n_live_tup > 1000),
+        helped AS (
+            SELECT coalesce(sum(w.calls), 0) AS calls FROM dbopt.workload w
+            WHERE w.query_id IN (SELECT unnest(query_ids) FROM advised))
         SELECT 500 + coalesce(s.benefit_pct, 0), s.relation::text, 'create index',
                format('SELECT dbopt.index_apply(%L)', s.ddl), s.reason,
                format('%s %% of the workload''s cost, for %s', round(s.benefit_pct::numeric, 1),
                       pg_size_pretty(s.size_bytes)), 'sql'
-        FROM dbopt.index_suggest(time_limit => '10 s') s $q$),
+        FROM advised s
+        UNION ALL
+        SELECT 100, 'workload', 'measure', NULL,
+               format('index coverage: %s %% of the scans of tables with more than 1,000 rows use an index; '
+                      'with the advised indexes it would have been %s %%',
+                      round(100.0 * by_index / (by_index + in_full), 1),
+                      round(100.0 * (by_index + least(h.calls, in_full)) / (by_index + in_full), 1)), NULL, 'none'
+        FROM scans, helped h WHERE by_index + in_full > 0 $q$),
     ('index', $q$
         SELECT 900, i.index::text, 'drop invalid index', i.command,
                'left behind by a failed build: never read, always written', pg_size_pretty(i.size_bytes), 'self'
@@ -306,11 +319,6 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
                format('not scanned since %s; confidence %s', to_char(u.counted_since, 'YYYY-MM-DD'), u.confidence),
                'cheaper writes, ' || pg_size_pretty(u.size_bytes), 'self'
         FROM dbopt.index_unused u $q$),
-    ('index', $q$
-        SELECT 100, 'workload', 'measure', NULL,
-               format('%s %% of the scans of tables with more than 1,000 rows use an index',
-                      round(100.0 * sum(idx_scan) / nullif(sum(idx_scan + seq_scan), 0), 1)), NULL, 'none'
-        FROM pg_stat_user_tables WHERE n_live_tup > 1000 HAVING sum(idx_scan + seq_scan) > 0 $q$),
     ('partition', $q$
         SELECT CASE c.severity WHEN 'critical' THEN 950 WHEN 'error' THEN 950 WHEN 'warning' THEN 600 ELSE 120 END,
                c.parent::text, 'repair', c.fix, c.problem || coalesce(': ' || c.detail, ''), NULL, 'self'

@@ -66,7 +66,8 @@ void define_string(const char *name, const char *description, char **variable, c
 }
 
 void define_choice(const char *name, const char *description, int *variable,
-                   std::initializer_list<choice> choices, int value, change when) {
+                   std::initializer_list<choice> choices, int value, change when,
+                   void (*on_change)(int value, void *)) {
     *variable = value;
     if (!possible(when))
         return;
@@ -78,7 +79,7 @@ void define_choice(const char *name, const char *description, int *variable,
         for (const choice &c : choices)
             entries[i++] = {c.name, c.value, false};
         DefineCustomEnumVariable(name, description, nullptr, variable, value, entries, context_of(when),
-                                 0, nullptr, nullptr, nullptr);
+                                 0, nullptr, on_change, nullptr);
     });
 }
 

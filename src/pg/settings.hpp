@@ -33,7 +33,8 @@ struct choice {
     int value;
 };
 void define_choice(const char *name, const char *description, int *variable,
-                   std::initializer_list<choice> choices, int value, change when = change::reload);
+                   std::initializer_list<choice> choices, int value, change when = change::reload,
+                   void (*on_change)(int value, void *) = nullptr);
 // Call after the last definition: misspelt dbopt.* settings are then reported.
 void reserve_settings();
 

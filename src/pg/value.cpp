@@ -138,6 +138,7 @@ template <> int64_t from_datum<int64_t>(Datum d, Oid type) {
     switch (type) {
     case INT2OID: return DatumGetInt16(d);
     case INT4OID: return DatumGetInt32(d);
+    case TIMEOID: // µs since midnight
     case INT8OID: return DatumGetInt64(d);
     case XIDOID:
     case OIDOID:
