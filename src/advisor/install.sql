@@ -291,6 +291,15 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION dbopt._explain IS 'internal: the plan of one statement as JSON; changes made while measuring are undone';
 
+CREATE FUNCTION dbopt._explain_advice(query text, path text)
+RETURNS TABLE (rank int, relation regclass, ddl text, benefit_pct float8)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM pg_catalog.set_config('search_path', path, true); -- as in _explain
+    RETURN QUERY SELECT g.rank, g.relation, g.ddl, g.benefit_pct FROM dbopt.index_suggest(ARRAY[query], max_indexes => 3) AS g;
+END $$;
+COMMENT ON FUNCTION dbopt._explain_advice IS 'internal: indexes for one statement, its names resolved as its author meant them';
+
 CREATE FUNCTION dbopt.explain(query text, execute boolean = false,
     path text = pg_catalog.current_setting('search_path'))
 RETURNS TABLE (node text, finding text, severity text, advice text)
@@ -339,7 +348,7 @@ BEGIN
             kept := coalesce(actual, planned);
             IF n.kind = 'Seq Scan' AND n.j ? 'Filter' AND pages > 50
                 AND (CASE WHEN removed IS NOT NULL THEN removed > 9 * kept AND removed > 1000 ELSE planned < total * 0.05 END) THEN
-                SELECT g.ddl, g.benefit_pct INTO s FROM dbopt.index_suggest(ARRAY[query], max_indexes => 3) AS g
+                SELECT g.ddl, g.benefit_pct INTO s FROM dbopt._explain_advice(query, path) AS g
                     WHERE g.relation = n.relation ORDER BY g.rank LIMIT 1;
                 RETURN QUERY SELECT n.label,
                     pg_catalog.format('reads the whole table (%s pages) and keeps %s of %s rows', pages, kept,

@@ -1,6 +1,6 @@
 -- What cannot be advised on says so: a clear error, or a warning for the query that is skipped.
 BEGIN;
-SELECT plan(22);
+SELECT plan(23);
 CREATE SCHEMA bad;
 CREATE TABLE bad.t (id int PRIMARY KEY, a int, doc json, place point, wide text, tags text[]);
 INSERT INTO bad.t SELECT i, i % 500, '{"k": 1}', point(i, i), (SELECT string_agg(md5(i::text || g), '') FROM generate_series(1, 100) g), ARRAY['t' || i % 700] FROM generate_series(1, 8000) i;
@@ -29,6 +29,9 @@ SELECT is((SELECT count(*) FROM dbopt.index_suggest(ARRAY['WITH x AS (SELECT * F
 SELECT matches((SELECT ddl FROM dbopt.index_suggest(ARRAY['SELECT id FROM bad.t WHERE tags @> ARRAY[''t5'']'])), 'USING gin \(tags\)', 'an inverted index for an array');
 SELECT is_empty($$SELECT * FROM dbopt.index_suggest(ARRAY['SELECT id FROM bad.t WHERE ''t5'' = ANY (tags)'])$$, '= ANY (column) can use none');
 SELECT isnt_empty($$SELECT * FROM dbopt.explain('SELECT id FROM bad.t WHERE ''t5'' = ANY (tags)') WHERE advice ~ '@>'$$, 'and explain() says what can');
+SET LOCAL search_path = bad, public;
+SELECT isnt_empty($$SELECT * FROM dbopt.explain('SELECT id FROM t WHERE ''t5'' = ANY (tags)')$$, 'names mean what they mean to the caller');
+RESET search_path;
 SELECT throws_ok($$SELECT dbopt.index_apply('CREATE INDEX ON bad.t (a)', window_start => '01:00')$$, '22023', NULL, 'half a window');
 SELECT throws_ok($$SELECT dbopt.index_apply('CREATE INDEX ON temporary (a)')$$, '42809', NULL, 'no background build on a temporary table');
 CREATE ROLE adv_nobody;
