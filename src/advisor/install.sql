@@ -228,7 +228,8 @@ BEGIN
         qualified := format('%I.%I', b.index_schema, b.index_name);
         SELECT sum(calls)::bigint - b.calls_then AS calls, sum(total_ms) - b.total_ms_then AS ms INTO w
         FROM dbopt._workload() WHERE query_id = ANY (b.watched);
-        SELECT sum(pg_stat_get_numscans(t.relid)) INTO scans FROM pg_partition_tree(to_regclass(qualified)) AS t;
+        scans := coalesce((SELECT sum(pg_stat_get_numscans(t.relid)) FROM pg_partition_tree(to_regclass(qualified)) AS t),
+            pg_stat_get_numscans(to_regclass(qualified)));
         IF to_regclass(qualified) IS NULL OR w.calls IS NULL OR w.calls < 0 THEN
             UPDATE dbopt._index_build SET calls_since = 0 WHERE build_id = b.build_id; -- gone, or the counters began anew
             CONTINUE;

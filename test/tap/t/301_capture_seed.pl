@@ -7,7 +7,7 @@ use Test::More;
 use Time::HiRes qw(usleep);
 use Dbopt::Test;
 
-my $node = dbopt_cluster('capture_seed', "dbopt.capture = none\ndbopt.index_watch = 2");
+my $node = dbopt_cluster('capture_seed', "dbopt.capture = none\ndbopt.index_watch = 40");
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_stat_statements, dbopt'");
 $node->start;
 sub sql { return $node->safe_psql('postgres', $_[0]) }
