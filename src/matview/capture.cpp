@@ -350,7 +350,22 @@ static void limit_logs() {
     }
 }
 
+// Managed matviews that a restore could only tell by name: see _matview_late in install.sql.
+static void take_up_restored() {
+    pg::execute("UPDATE dbopt._matview_late l SET name = format('%I.%I', n.nspname, c.relname) FROM "
+                "dbopt.matview_config g JOIN pg_catalog.pg_class c ON c.oid = g.matview JOIN "
+                "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = l.matview AND "
+                "l.name <> format('%I.%I', n.nspname, c.relname)");
+    pg::execute("INSERT INTO dbopt.matview_config (matview, every, mode, max_staleness) SELECT c.oid, l.every, "
+                "l.mode, l.max_staleness FROM dbopt._matview_late l JOIN pg_catalog.pg_class c ON c.oid = "
+                "to_regclass(l.name) AND c.relkind = 'm' WHERE NOT EXISTS (SELECT FROM dbopt.matview_config g "
+                "WHERE g.matview IN (l.matview, c.oid))");
+    pg::execute("DELETE FROM dbopt._matview_late l WHERE NOT EXISTS (SELECT FROM dbopt.matview_config g "
+                "WHERE g.matview = l.matview) AND to_regclass(l.name) IS NOT NULL");
+}
+
 void tidy() {
+    take_up_restored();
     pg::execute("DELETE FROM dbopt._matview_refresh WHERE started < now() - make_interval(days => $1::int)",
                 {static_cast<int64_t>(config.history_days)});
     for (const pg::row &r : pg::query("SELECT matview FROM dbopt._matview_state s WHERE NOT EXISTS (SELECT FROM "

@@ -16,11 +16,18 @@ $node->safe_psql('app', q{
 	CREATE TABLE users (id int PRIMARY KEY, name text);
 	INSERT INTO users SELECT i, 'user ' || i FROM generate_series(1, 1000) i;
 	CREATE MATERIALIZED VIEW user_count AS SELECT count(*) AS n FROM users;
+	-- created by the script after all data, for their key; the second after the first
+	CREATE MATERIALIZED VIEW "Per user" AS SELECT u.id, u.name, count(*) AS n FROM users u JOIN users v ON v.id <= u.id GROUP BY u.id;
+	CREATE MATERIALIZED VIEW above AS SELECT max(n) FROM "Per user";
 });
 my $has = sub { my $f = shift; $node->safe_psql('app', "SELECT count(*) FROM pg_proc WHERE pronamespace = 'dbopt'::regnamespace AND proname = '$f'") > 0 };
 $node->safe_psql('app', q{SELECT dbopt.partition_manage('events', '1 month', retention => '1 year')}) if $has->('partition_manage');
 $node->safe_psql('app', q{SELECT dbopt.matview_manage('user_count', every => '2 hours')}) if $has->('matview_manage');
 $node->safe_psql('app', q{SELECT dbopt.job_add('tidy', '0 3 * * *', 'SELECT 1')}) if $has->('job_add');
+
+$node->safe_psql('app', q{SELECT dbopt.matview_manage('"Per user"', every => '3 hours'), dbopt.matview_manage('above')});
+is($node->safe_psql('app', q{SELECT string_agg(name, ' ' ORDER BY name) FROM dbopt._matview_late}), 'public."Per user" public.above',
+	'matviews that come late are kept by name');
 
 # pg_dump | psql into another cluster
 my $dump = $node->basedir . '/app.dump';
@@ -32,7 +39,11 @@ $new->command_ok([ 'pg_restore', '--exit-on-error', '-d', $new->connstr('app'), 
 is($new->safe_psql('app', 'SELECT count(*), max(extversion) FROM users, pg_extension WHERE extname = $$dbopt$$'), "1000|$version", 'data and extension are there');
 is($new->safe_psql('app', 'SELECT n FROM user_count'), '1000', 'matviews are restored with their rows');
 is($new->safe_psql('app', q{SELECT count(*) FROM dbopt.partition_sets WHERE parent = 'events'::regclass}), '1', 'the partition set is still managed') if $has->('partition_manage');
-is($new->safe_psql('app', q{SELECT count(*) FROM dbopt.matviews WHERE matview = 'user_count'::regclass}), '1', 'the matview is still managed') if $has->('matview_manage');
+is($new->safe_psql('app', q{SELECT count(*) FROM dbopt.matviews WHERE matview = 'user_count'::regclass AND managed}), '1', 'the matview is still managed') if $has->('matview_manage');
+$new->safe_psql('app', 'SELECT dbopt.confirm_database()');
+ok($new->poll_query_until('app', q{SELECT (SELECT every FROM dbopt.matview_config WHERE matview = '"Per user"'::regclass) = '3 hours'
+	AND count(*) = 3 FROM dbopt.matview_config}),
+	'those that came late are managed again');
 is($new->safe_psql('app', q{SELECT count(*) FROM dbopt.jobs WHERE name = 'tidy'}), '1', 'the job is there') if $has->('job_add');
 
 # A second start, with everything in place
