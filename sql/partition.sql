@@ -1,6 +1,5 @@
 -- What a user types: a table under management, a dry run, refusals.
 SET timezone = 'UTC';
-SELECT dbopt.pause('partitions');
 CREATE TABLE reg_part (id bigint PRIMARY KEY, v text) PARTITION BY RANGE (id);
 SELECT action, partition, lower_bound, upper_bound, status, detail FROM dbopt.partition_manage('reg_part', '1000', premake => 1);
 INSERT INTO reg_part VALUES (1500, 'x');

@@ -1,9 +1,8 @@
 #include "partition/sets.hpp"
 #include "pg/query.hpp"
 #include "pg/settings.hpp"
-#include <csignal>
+#include "pg/system.hpp"
 #include <cstdio>
-#include <unistd.h>
 
 namespace dbopt::partition {
 
@@ -26,7 +25,7 @@ void define_settings() {
 
 void crash_point(const std::string &place) {
     if (config.crash_point != nullptr && place == config.crash_point)
-        (void)kill(getpid(), SIGKILL);
+        pg::die_at_once();
 }
 
 Oid extension_owner() {

@@ -1,4 +1,6 @@
 #include "pg/system.hpp"
+#include <csignal>
+#include <unistd.h>
 
 namespace dbopt::pg {
 
@@ -26,5 +28,7 @@ bool role_can_connect(Oid role) {
 bool is_member(Oid member, Oid role) {
     return call([&] { return has_privs_of_role(member, role); });
 }
+
+void die_at_once() { (void)kill(getpid(), SIGKILL); }
 
 } // namespace dbopt::pg

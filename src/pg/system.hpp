@@ -11,4 +11,8 @@ bool role_exists(Oid role);
 bool role_can_connect(Oid role);
 bool is_member(Oid member, Oid role); // with the role's privileges, superusers included
 
+
+// As kill -9 from outside: for tests of what a crash leaves behind.
+void die_at_once();
+
 } // namespace dbopt::pg

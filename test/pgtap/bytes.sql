@@ -1,6 +1,6 @@
 -- Sizes without locks are those of the server; nothing here waits for a table that is locked.
 BEGIN;
-SELECT plan(12);
+SELECT plan(14);
 
 CREATE TABLE b_plain (a int PRIMARY KEY, v text);
 ALTER TABLE b_plain ALTER v SET STORAGE EXTERNAL;
@@ -18,6 +18,12 @@ SELECT is(dbopt._bytes('b_view'::regclass), 0::bigint, 'nor has a view');
 SELECT is(dbopt._bytes(4294967295), NULL, 'what is gone has none');
 SELECT is(dbopt._bytes('pg_class'::regclass), pg_relation_size('pg_class'), 'a mapped catalog');
 SELECT is(dbopt._bytes('pg_database'::regclass), pg_relation_size('pg_database'), 'a shared one');
+
+-- All at once, from the data folders.
+SELECT cmp_ok(count(*), '>', 300::bigint, 'every relation with storage') FROM dbopt._relation_bytes();
+SELECT is(count(*), 0::bigint, 'with the bytes that the server counts')
+FROM dbopt._relation_bytes() r JOIN pg_class c ON c.oid = r.relation
+WHERE c.relpersistence <> 't' AND c.relkind = 'r' AND c.oid < 16384 AND r.main_bytes <> pg_relation_size(c.oid);
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -4,7 +4,6 @@
 SET client_min_messages = error;
 SET timezone = 'UTC';
 SELECT plan(34);
-SELECT dbopt.pause('partitions') \g /dev/null
 CREATE SCHEMA adopt;
 CREATE TABLE adopt.kind (k int PRIMARY KEY);
 INSERT INTO adopt.kind SELECT generate_series(0, 9);

@@ -4,7 +4,6 @@
 SET client_min_messages = error;
 SET timezone = 'UTC';
 SELECT plan(16);
-SELECT dbopt.pause('partitions') \g /dev/null
 CREATE SCHEMA drain;
 CREATE TABLE drain.kind (k int PRIMARY KEY);
 INSERT INTO drain.kind VALUES (1);

@@ -43,7 +43,6 @@ $$DECLARE n bigint; BEGIN EXECUTE format('SELECT count(*) FROM %s', t) INTO n; R
 RESET SESSION AUTHORIZATION;
 CREATE FUNCTION pg_temp.strangers() RETURNS text LANGUAGE sql AS
 $$SELECT coalesce(string_agg(DISTINCT who || ' in ' || place, ', '), 'none') FROM mal.seen WHERE who <> 'part_mallory'$$;
-SELECT dbopt.pause('partitions') \g /dev/null
 
 -- the superuser does everything that dbopt offers
 SELECT ok(count(*) > 3 AND bool_and(status = 'done'), 'manage') FROM dbopt.partition_manage('mal.ev', '1 month', default_partition => true);

@@ -10,7 +10,7 @@ my $node = PostgreSQL::Test::Cluster->new('points');
 $node->init;
 $node->append_conf('postgresql.conf', "shared_preload_libraries = 'dbopt'\nrestart_after_crash = on\nfsync = off\n");
 $node->start;
-$node->safe_psql('postgres', q{CREATE EXTENSION dbopt; SELECT dbopt.pause('partitions');});
+$node->safe_psql('postgres', q{CREATE EXTENSION dbopt;});
 
 sub crash_at {
     my ($point, $sql) = @_;
@@ -113,7 +113,6 @@ ok($node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM pg_inher
 is($node->safe_psql('postgres', q{SELECT count(*) FROM re_1}), '1', 'the row is in the detached partition');
 
 # A snapshot that is older than the copy: the swap waits for it, and it sees each row once.
-$node->safe_psql('postgres', q{SELECT dbopt.pause('partitions')});
 ready('rr');
 my $old = $node->background_psql('postgres');
 $old->query_safe(q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;});
