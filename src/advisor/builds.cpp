@@ -4,13 +4,13 @@
 #include "core/index_size.hpp"
 #include "pg/catalog_text.hpp"
 #include "pg/index_sample.hpp"
+#include "pg/machine.hpp"
 #include "pg/query.hpp"
 #include "pg/queue.hpp"
 #include "pg/relation.hpp"
 #include "pg/security.hpp"
 #include "pg/settings.hpp"
 #include "pg/transaction.hpp"
-#include <filesystem>
 
 namespace dbopt::advisor {
 
@@ -54,17 +54,18 @@ struct prospect {
 // A build writes its sort runs and then the index; without room for both it fails near its end, and
 // fills the disk for everybody on the way.
 void check_disk(const pg::whatif::definition &d, double pages) {
-    const Oid space = pg::scalar<Oid>("SELECT nullif(reltablespace, 0) FROM pg_catalog.pg_class WHERE oid = $1",
-                                      {d.spec.relation})
-                          .value_or(InvalidOid);
-    std::error_code failed; // the server's working directory is its data directory
-    const auto room = std::filesystem::space(OidIsValid(space) ? "pg_tblspc/" + std::to_string(space) : ".", failed);
+    const auto path = pg::scalar<std::string>(
+        "SELECT CASE s.spcname WHEN 'pg_default' THEN '.' ELSE 'pg_tblspc/' || s.oid END FROM pg_catalog.pg_class c, "
+        "pg_catalog.pg_database d, pg_catalog.pg_tablespace s WHERE c.oid = $1 AND d.datname = "
+        "pg_catalog.current_database() AND s.oid = coalesce(nullif(c.reltablespace, 0), d.dattablespace)",
+        {d.spec.relation});
+    const auto disk = pg::read_filesystem(path.value_or("."));
     const double needed = pages * 8192 * 2.2;
-    if (!failed && needed > static_cast<double>(room.available))
+    if (disk && needed > static_cast<double>(disk->free))
         pg::raise({.code = ERRCODE_DISK_FULL,
                    .message = "there is no room to build the index",
                    .detail = "Building it takes about " + std::to_string(static_cast<int64_t>(needed / 1048576)) +
-                             " MB, " + std::to_string(room.available / 1048576) + " MB are free.",
+                             " MB, " + std::to_string(disk->free / 1048576) + " MB are free.",
                    .hint = "Free some space first; dbopt.index_size(ddl) tells the size."});
 }
 
