@@ -2,6 +2,7 @@
 #include "advisor/role_scope.hpp"
 #include "pg/catalog_text.hpp"
 #include "pg/index_sample.hpp"
+#include "pg/query.hpp"
 
 namespace dbopt::advisor {
 
@@ -34,6 +35,19 @@ void warn(const pg::whatif::definition &d, pg::whatif::size_model &sizes, const 
                        " bytes wide; a b-tree row may be at most 2704 bytes");
 }
 
+// Sizes come from sampled rows, and errors of expressions quote values: who may not read them all gets
+// neither.
+pg::whatif::definition readable(const std::string &ddl) {
+    pg::whatif::definition d = pg::whatif::parse_definition(ddl);
+    if (!pg::scalar<bool>("SELECT pg_catalog.has_table_privilege($1::oid, 'SELECT') AND NOT "
+                          "pg_catalog.row_security_active($1::oid)", {d.spec.relation}).value_or(false))
+        pg::raise({.code = ERRCODE_INSUFFICIENT_PRIVILEGE,
+                   .message = "permission denied for table " + pg::qualified_name(d.spec.relation),
+                   .detail = "The size of an index is estimated from rows of its table.",
+                   .hint = "It needs SELECT on the table, and no row-level security that applies to you."});
+    return d;
+}
+
 } // namespace
 
 whatif_result what_if(const std::string &query, const std::vector<std::string> &ddl) {
@@ -45,7 +59,7 @@ whatif_result what_if(const std::string &query, const std::vector<std::string> &
     std::vector<int> ids;
     std::vector<std::string> names;
     for (const std::string &text : ddl) {
-        const pg::whatif::definition d = pg::whatif::parse_definition(text);
+        const pg::whatif::definition d = readable(text);
         names.push_back(!d.name.empty() ? d.name : "index_" + std::to_string(ids.size() + 1));
         warn(d, sizes, names.back(), &out.warnings);
         ids.push_back(engine.add_index(d.spec, sizes.shape(d)));
@@ -70,7 +84,7 @@ std::optional<std::string> plan_problem(const std::string &query, Oid role) {
 int64_t estimated_size(const std::string &ddl) {
     const pg::whatif::engine engine;
     pg::whatif::size_model sizes(engine.context());
-    return static_cast<int64_t>(sizes.shape(pg::whatif::parse_definition(ddl)).pages * 8192);
+    return static_cast<int64_t>(sizes.shape(readable(ddl)).pages * 8192);
 }
 
 } // namespace dbopt::advisor

@@ -150,7 +150,8 @@ index_result try_index(Oid index, const options &o) {
 
 std::unordered_map<Oid, int64_t> stored_sizes() {
     std::unordered_map<Oid, int64_t> out;
-    for (const pg::stored_relation &r : pg::current_inventory()->sizes()) {
+    const auto all = pg::current_inventory(); // named: a temporary would be gone inside the loop
+    for (const pg::stored_relation &r : all->sizes()) {
         out[r.oid] += r.bytes();
         if (r.kind == RELKIND_TOASTVALUE)
             out[r.owner_table] += r.bytes();

@@ -31,24 +31,27 @@ void swapper::collect() {
 // They are bound to the old table by OID; replaced in place they keep owner, grants and comments.
 void swapper::collect_views() {
     for (const pg::row r : pg::query(
-             "SELECT DISTINCT ON (c.oid) c.oid::regclass::text, pg_get_viewdef(c.oid), array_to_string(c.reloptions, ', ') FROM pg_depend d "
+             "SELECT DISTINCT ON (c.oid) c.oid::regclass::text, pg_get_viewdef(c.oid), array_to_string(c.reloptions, ', '), c.oid, c.relowner FROM pg_depend d "
              "JOIN pg_rewrite w ON w.oid = d.objid AND d.classid = 'pg_rewrite'::regclass JOIN pg_class c ON c.oid = w.ev_class "
              "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND c.relkind = 'v' ORDER BY c.oid", {w.source})) {
         const auto options = r.optional<std::string>(2);
-        privileged.push_back("CREATE OR REPLACE VIEW " + r.get<std::string>(0) + (options ? " WITH (" + *options + ")" : "") +
-                             " AS " + r.get<std::string>(1));
+        dependents.push_back({"CREATE OR REPLACE VIEW " + r.get<std::string>(0) + (options ? " WITH (" + *options + ")" : "") +
+                                  " AS " + r.get<std::string>(1),
+                              r.get<std::string>(0), r.get<Oid>(3), r.get<Oid>(4), false});
     }
     for (const pg::row r : pg::query(
-             "SELECT DISTINCT pg_get_functiondef(p.oid) FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass "
+             "SELECT DISTINCT pg_get_functiondef(p.oid), p.oid::regprocedure::text, p.oid, p.proowner FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass "
              "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND p.prosqlbody IS NOT NULL", {w.source}))
-        privileged.push_back(r.get<std::string>(0));
+        dependents.push_back({r.get<std::string>(0), r.get<std::string>(1), r.get<Oid>(2), r.get<Oid>(3), true});
 }
 
 // Accepted losses: they referred to a key that is not unique by itself any more.
 void swapper::incoming_keys() {
-    const pg::as_owner power(extension_owner());
-    for (const pg::row r : pg::query("SELECT conrelid::regclass::text, quote_ident(conname) FROM pg_constraint WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {w.source}))
+    for (const pg::row r : pg::query("SELECT conrelid::regclass::text, quote_ident(conname), conrelid FROM pg_constraint WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {w.source})) {
+        // As its owner: between the catalog and the command the name may have gone to another table.
+        const pg::as_owner referencing(pg::owner_of(r.get<Oid>(2)));
         pg::query("ALTER TABLE " + r.get<std::string>(0) + " DROP CONSTRAINT " + r.get<std::string>(1));
+    }
 }
 
 void swapper::rename() {
@@ -136,7 +139,21 @@ void trust_constraint(Oid under, const std::string &quoted_name, char type) {
                 "(SELECT relid FROM pg_partition_tree($2::oid::regclass) WHERE isleaf UNION SELECT $2::oid)", {quoted_name, under, std::string(1, type)});
 }
 
+// As the owner of each: a view or function that was dropped after collect_views() would be created by
+// this command, and must not become another role's. Then the swap is undone.
+void swapper::replace_dependents() const {
+    for (const dependent &d : dependents) {
+        const pg::as_owner owner(d.owner);
+        pg::query(d.command);
+        if (pg::scalar<Oid>(d.function ? "SELECT to_regprocedure($1)::oid" : "SELECT to_regclass($1)::oid", {d.name}) != d.object)
+            pg::raise({.code = ERRCODE_OBJECT_IN_USE,
+                       .message = (d.function ? "function " : "view ") + d.name + " was changed during the swap",
+                       .hint = "Call it again: everything up to the swap is kept."});
+    }
+}
+
 void swapper::run_privileged() const {
+    replace_dependents();
     const pg::as_owner power(extension_owner());
     for (const std::string &command : privileged)
         pg::query(command);

@@ -1,6 +1,6 @@
 -- Sizes without locks are those of the server; nothing here waits for a table that is locked.
 BEGIN;
-SELECT plan(14);
+SELECT plan(15);
 
 CREATE TABLE b_plain (a int PRIMARY KEY, v text);
 ALTER TABLE b_plain ALTER v SET STORAGE EXTERNAL;
@@ -24,6 +24,10 @@ SELECT cmp_ok(count(*), '>', 300::bigint, 'every relation with storage') FROM db
 SELECT is(count(*), 0::bigint, 'with the bytes that the server counts')
 FROM dbopt._relation_bytes() r JOIN pg_class c ON c.oid = r.relation
 WHERE c.relpersistence <> 't' AND c.relkind = 'r' AND c.oid < 16384 AND r.main_bytes <> pg_relation_size(c.oid);
+
+-- Many relations: what was read of them must live as long as the loop over it.
+DO $$ BEGIN FOR i IN 1 .. 1500 LOOP EXECUTE 'CREATE TABLE b_many' || i || ' (a int)'; END LOOP; END $$;
+SELECT lives_ok('SELECT count(*) FROM dbopt.bloat_collect()', 'a round over a database of many relations');
 
 SELECT * FROM finish();
 ROLLBACK;
