@@ -3,7 +3,7 @@
 \set ON_ERROR_STOP off
 SET client_min_messages = error;
 SET timezone = 'UTC';
-SELECT plan(34);
+SELECT plan(33);
 CREATE SCHEMA adopt;
 CREATE TABLE adopt.kind (k int PRIMARY KEY);
 INSERT INTO adopt.kind SELECT generate_series(0, 9);
@@ -56,12 +56,10 @@ SELECT is((SELECT prrelid::regclass::text FROM pg_publication_rel), 'adopt.ev', 
 SELECT is((SELECT string_agg(pg_get_constraintdef(oid), ' ') FROM pg_constraint WHERE conrelid = 'adopt.ev'::regclass AND contype = 'p'), 'PRIMARY KEY (id, ts)', 'the primary key holds the partition key');
 SELECT is((SELECT count(*) FROM pg_index i WHERE indrelid = 'adopt.ev'::regclass AND indisvalid), 4::bigint, 'all indexes are valid on the parent');
 SELECT is((SELECT count(*) FROM pg_index i WHERE indrelid = 'adopt.ev_adopted'::regclass), 4::bigint, 'none was built twice');
-SELECT is(count(*), 0::bigint, 'nothing of the conversion is left over') FROM pg_class WHERE relname LIKE '\_dbopt\_%';
-SELECT is(count(*), 0::bigint, 'no helper constraint either') FROM pg_constraint WHERE conname LIKE '\_dbopt%';
 SELECT ok(EXISTS (SELECT FROM dbopt.partition_sets WHERE parent = 'adopt.ev'::regclass), 'it is managed from now on');
 SELECT ok(EXISTS (SELECT FROM dbopt.run WHERE command = $$CALL dbopt.partition_split('adopt.ev_adopted')$$), 'a worker is asked to split it');
 
--- the split (here by hand; the area is paused)
+-- the split, by hand or by the worker that was asked
 CREATE TABLE adopt.after AS SELECT * FROM adopt.ev;
 DO $$BEGIN IF to_regclass('adopt.ev_adopted') IS NOT NULL THEN UPDATE dbopt.run SET status = 'cancelled' WHERE area = 'partition' AND status = 'queued'; END IF; END$$;
 CALL dbopt.partition_split('adopt.ev_adopted');
@@ -70,7 +68,9 @@ SELECT is(to_regclass('adopt.ev_adopted'), NULL, 'the old partition is gone');
 SELECT set_eq('SELECT id, ts, k, body, old_id, twice FROM adopt.ev', 'SELECT id, ts, k, body, old_id, twice FROM adopt.after', 'every row is there, equal by value');
 SELECT cmp_ok((SELECT count(*) FROM dbopt.partitions WHERE parent = 'adopt.ev'::regclass AND upper_time <= now()), '>=', 5::bigint, 'months are partitions');
 SELECT is((SELECT count(*) FROM adopt.ev WHERE ts = '-infinity'), 1::bigint, 'the infinite past has its place');
-SELECT is(count(*), 0::bigint, 'no table of the split is left over') FROM pg_class WHERE relname LIKE '\_dbopt\_%';
+-- Only now: a worker may have begun the split before.
+SELECT is(count(*), 0::bigint, 'nothing of conversion and split is left over') FROM pg_class WHERE relname LIKE '\_dbopt\_%';
+SELECT is(count(*), 0::bigint, 'no helper constraint either') FROM pg_constraint WHERE conname LIKE '\_dbopt%';
 SELECT lives_ok('DELETE FROM adopt.kind WHERE k = 9', 'cascades work');
 SELECT is((SELECT count(*) FROM adopt.ev WHERE k = 9), 0::bigint, 'and reach every partition');
 
