@@ -133,6 +133,10 @@ void build_own_indexes(const work &w) {
             pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                        .message = "a unique key lacks the partition key, and its longer form can only be built by a worker",
                        .detail = command, .hint = "Add dbopt to shared_preload_libraries, or use method => 'split'."});
+        if (pg::area_paused("partition"))
+            pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                       .message = "a worker has to build an index, and background work of partitions is paused",
+                       .detail = command, .hint = "SELECT dbopt.resume('partition'), then call again to go on."});
         const std::string drop = "DROP INDEX CONCURRENTLY IF EXISTS " + pg::quote_identifier(pg::get_relation(w.source).schema) + "." + name;
         for (const std::string &sql : valid ? std::vector<std::string>{drop, command} : std::vector<std::string>{command}) {
             const int64_t run = pg::enqueue({.area = "partition", .command = sql, .object = w.source,

@@ -108,10 +108,9 @@ std::string handoff::obstacle(std::string_view area) {
         return "the call comes from a security-restricted operation";
     if (!role_can_connect(caller()))
         return "a worker cannot connect as role " + role_name(caller());
-    const as_owner reader(BOOTSTRAP_SUPERUSERID);
-    if (scalar<bool>("SELECT EXISTS (SELECT FROM dbopt.paused_area WHERE area = $1) OR dbopt._is_copy()", {area})
-            .value_or(true))
+    if (area_paused(area))
         return "background work of " + std::string(area) + " is paused";
+    const as_owner reader(BOOTSTRAP_SUPERUSERID);
     if (scalar<bool>("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation"
                      " WHERE l.pid = pg_catalog.pg_backend_pid() AND l.relation >= 16384"
                      " AND c.relnamespace <> 'dbopt'::regnamespace"

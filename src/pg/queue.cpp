@@ -53,6 +53,12 @@ bool run_pending(std::string_view area, Oid object) {
         .value();
 }
 
+bool area_paused(std::string_view area) {
+    const as_owner reader(BOOTSTRAP_SUPERUSERID);
+    return scalar<bool>("SELECT EXISTS (SELECT FROM dbopt.paused_area WHERE area = $1) OR dbopt._is_copy()", {area})
+        .value_or(true);
+}
+
 bool workers_available() {
     if (crew::shared() == nullptr)
         return false;

@@ -44,6 +44,9 @@ std::optional<run_state> find_run(int64_t run_id);
 bool run_pending(std::string_view area, Oid object);
 // True when a database worker serves this database now: queued work will be done.
 bool workers_available();
+// True when queued work of this area rests: its room is paused, or the database is a copy that nobody
+// has confirmed. Waiting for a run would then last until somebody resumes it.
+bool area_paused(std::string_view area);
 // Whether a worker can connect to this database as that role (NOLOGIN roles: from 17 on). Commands on
 // tables of others belong into such a worker: a superuser's would fold the owners' expressions.
 bool can_run_as(Oid role);

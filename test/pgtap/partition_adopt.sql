@@ -3,7 +3,7 @@
 \set ON_ERROR_STOP off
 SET client_min_messages = error;
 SET timezone = 'UTC';
-SELECT plan(33);
+SELECT plan(34);
 CREATE SCHEMA adopt;
 CREATE TABLE adopt.kind (k int PRIMARY KEY);
 INSERT INTO adopt.kind SELECT generate_series(0, 9);
@@ -35,6 +35,10 @@ CREATE TABLE adopt.place AS SELECT pg_relation_filenode('adopt.ev') AS node, 'ad
 SELECT throws_ok($$SELECT dbopt.partition_convert_plan('adopt.ev', 'ts', '1 month', method => 'magic')$$, '22023', NULL, 'an unknown method is refused');
 CALL dbopt.partition_convert('adopt.ev', 'ts', '1 month', method => 'adopt');
 SELECT is(relkind::text, 'r', 'losses are not taken unasked') FROM pg_class WHERE oid = 'adopt.ev'::regclass;
+SELECT dbopt.pause('partition') \g /dev/null
+CALL dbopt.partition_convert('adopt.ev', 'ts', '1 month', accept_lost_constraints => true, method => 'adopt');
+SELECT is(relkind::text, 'r', 'in a paused room it says so instead of waiting for a worker') FROM pg_class WHERE oid = 'adopt.ev'::regclass;
+SELECT dbopt.resume('partition') \g /dev/null
 CALL dbopt.partition_convert('adopt.ev', 'ts', '1 month', accept_lost_constraints => true, method => 'adopt');
 SELECT is(relkind::text, 'p', 'it is partitioned') FROM pg_class WHERE oid = 'adopt.ev'::regclass;
 SELECT set_eq('SELECT id, ts, k, body, old_id, twice FROM adopt.ev', 'SELECT id, ts, k, body, old_id, twice FROM adopt.before', 'every row is there');
