@@ -10,6 +10,7 @@
 
 extern "C" {
 #include "storage/dsm.h"
+#include "storage/ipc.h"
 #include "utils/wait_event.h"
 PGDLLEXPORT void dbopt_handoff_main(Datum argument);
 }
@@ -26,7 +27,7 @@ struct parcel {
     Oid database, role;
     int32_t count;
     bool done; // the runs are committed
-    char area[32];
+    char area[32], waiter[32];
 };
 struct parcel_item {
     int64_t run_id; // filled in by the helper
@@ -67,6 +68,12 @@ std::string json_string(const std::optional<std::string> &text) {
         }
     }
     return out + "\"";
+}
+
+std::string own_virtual_transaction() {
+    return scalar<std::string>("SELECT virtualtransaction FROM pg_catalog.pg_locks"
+                               " WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'virtualxid' LIMIT 1")
+        .value();
 }
 
 text_rows kept_rows(int64_t run_id) {
@@ -134,8 +141,9 @@ bool handoff::send() {
     const segment s(size);
     auto *head = reinterpret_cast<parcel *>(s.address());
     *head = {.database = MyDatabaseId, .role = caller(), .count = static_cast<int32_t>(items_.size() - sent_),
-             .done = false, .area = {}};
+             .done = false, .area = {}, .waiter = {}};
     strlcpy(head->area, area_.c_str(), sizeof head->area);
+    strlcpy(head->waiter, own_virtual_transaction().c_str(), sizeof head->waiter);
     char *at = s.address() + padded(sizeof(parcel));
     for (size_t i = sent_; i < items_.size(); ++i) {
         const item &one = items_[i];
@@ -165,6 +173,33 @@ bool handoff::send() {
     }
     idle_since_ = GetCurrentTimestamp();
     return true;
+}
+
+static handoff *innermost = nullptr;
+
+// FATAL ends the process without unwinding: the runs must not outlive it.
+static void stop_all(int, Datum) {
+    for (const handoff *h = innermost; h != nullptr; h = h->outer())
+        h->stop_open();
+}
+
+handoff::handoff(std::string area) : area_(std::move(area)), outer_(innermost) {
+    static bool registered = false;
+    if (!std::exchange(registered, true))
+        call([] { before_shmem_exit(stop_all, 0); });
+    innermost = this;
+}
+
+// The call ends before its runs: its error, a cancel, or enough waited. What is queued is withdrawn by
+// the dispatcher, who sees that the waiting transaction has gone.
+handoff::~handoff() {
+    stop_open();
+    innermost = outer_;
+}
+
+void handoff::stop_open() const noexcept {
+    for (const size_t i : open_)
+        (void)cancel_run(items_[i].run_id);
 }
 
 // The worker of the run waits for a lock that this very session holds: it would wait for ever.
@@ -237,7 +272,7 @@ std::optional<handoff::result> handoff::next() {
         if (!ended_.empty())
             break;
         if (GetCurrentTimestamp() - idle_since_ > patience)
-            give_up("queued", "all workers are busy; it runs as soon as one is free");
+            give_up("skipped", "no worker was free for a minute; call again");
         else
             call([&] {
                 (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, nap, PG_WAIT_EXTENSION);
@@ -284,7 +319,8 @@ static void handoff_main(dsm_handle name) {
                                .command = std::string(at + sizeof(parcel_item), one->length),
                                .object = one->object,
                                .run_as = head->role,
-                               .wants_rows = true});
+                               .wants_rows = true,
+                               .waiter = head->waiter});
         at += sizeof(parcel_item) + padded(one->length);
     }
     t.commit();

@@ -9,7 +9,8 @@
 //   }
 //
 // The caller's transaction is open, and nothing it writes is seen before it ends: a helper process
-// commits the runs into the queue. The caller must hold no lock that the workers need.
+// commits the runs into the queue. The caller must hold no lock that the workers need. A call that is
+// cancelled takes its runs with it.
 #pragma once
 #include "pg/error.hpp"
 
@@ -22,7 +23,10 @@ class handoff {
     // Why the caller must do the work itself; empty: it can be handed over.
     static std::string obstacle(std::string_view area);
 
-    explicit handoff(std::string area) : area_(std::move(area)) {}
+    explicit handoff(std::string area);
+    ~handoff();
+    handoff(const handoff &) = delete;
+    handoff &operator=(const handoff &) = delete;
     // Returns the index by which next() names it. object: serialises runs (see queue.hpp); may be none.
     size_t add(std::string command, Oid object);
     // Queues what was added since, as the caller's role. False: no helper process could be started.
@@ -30,15 +34,16 @@ class handoff {
 
     struct result {
         size_t index = 0;
-        // done, failed, cancelled, interrupted; queued: given up waiting, it runs later;
-        // skipped: this session is in the worker's way
+        // done, failed, cancelled, interrupted; skipped: given up waiting, or this session is in the worker's way
         std::string status, message;
         int64_t run_id = 0;
         text_rows rows; // what the run gave to keep_rows()
     };
     // Waits for the next one to end. Nothing: none is open.
     std::optional<result> next();
-    size_t open() const { return open_.size(); }
+    // Cancels what runs; of use where the process ends.
+    void stop_open() const noexcept;
+    const handoff *outer() const { return outer_; }
 
   private:
     struct item {
@@ -51,6 +56,7 @@ class handoff {
     bool in_the_way(int64_t run_id) const;
 
     std::string area_;
+    handoff *outer_; // one that is open already in this session
     std::vector<item> items_;
     size_t sent_ = 0;
     std::vector<size_t> open_;

@@ -18,13 +18,14 @@ int64_t enqueue(const queued_run &r) {
         as_owner superuser(BOOTSTRAP_SUPERUSERID);
         run_id = scalar<int64_t>(
                      "INSERT INTO dbopt.run (area, command, object, run_as, priority, max_runtime,"
-                     " cleanup, not_before, retry_class, result, settings)"
+                     " cleanup, not_before, retry_class, result, settings, waiter)"
                      " VALUES ($1, $2, nullif($3, 0), $4, $5, $6::interval,"
                      " nullif($7, ''), CASE WHEN $8 > 0 THEN clock_timestamp() + $8 * interval '1 s'"
-                     " END, nullif($9, ''), CASE WHEN $10 THEN '[]'::jsonb END, nullif($11::text[], '{}'))"
+                     " END, nullif($9, ''), CASE WHEN $10 THEN '[]'::jsonb END, nullif($11::text[], '{}'),"
+                     " nullif($12, ''))"
                      " RETURNING run_id",
                      {r.area, r.command, r.object, role, r.priority, r.max_runtime, r.cleanup,
-                      r.delay_seconds, r.retry_class, r.wants_rows, r.settings})
+                      r.delay_seconds, r.retry_class, r.wants_rows, r.settings, r.waiter})
                      .value();
     }
     crew::announce_at_commit();

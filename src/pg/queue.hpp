@@ -23,6 +23,7 @@ struct queued_run {
     std::string retry_class = {}; // empty: failures are not retried
     bool wants_rows = false;      // somebody waits for what keep_rows() of handoff.hpp gives
     std::vector<std::string> settings = {}; // "name=value", in force while the command runs
+    std::string waiter = {};      // virtual transaction whose end withdraws the run while it is queued
 };
 int64_t enqueue(const queued_run &r);
 

@@ -11,8 +11,17 @@ namespace dbopt::scheduler {
 
 constexpr TimestampTz second = 1000 * 1000;
 
+// A condition on a queued row of dbopt.run: the call that waits for it is still there, if there was one.
+static const std::string still_wanted =
+    "(waiter IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'virtualxid'"
+    " AND l.virtualtransaction = waiter))";
+
 void dispatcher::read_queued(TimestampTz now) {
     queued_.clear();
+    (void)pg::execute("UPDATE dbopt.run SET status = 'cancelled', finished_at = clock_timestamp(),"
+                      " message = 'the call that waited for it has ended'"
+                      " WHERE status = 'queued' AND NOT " +
+                      still_wanted);
     next_queued_ = pg::scalar<pg::timestamptz>("SELECT min(not_before) FROM dbopt.run"
                                                " WHERE status = 'queued' AND not_before > $1",
                                                {pg::timestamptz{now}})
@@ -110,13 +119,13 @@ bool dispatcher::refuse(const candidate &c, TimestampTz now) {
     return true;
 }
 
-// Writes the run's row as running. False: a queued row is not ours to run any more (cancelled).
+// Writes the run's row as running. False: a queued row is not ours to run any more (cancelled, unwanted).
 bool dispatcher::write_row(launch &l, TimestampTz now) {
     const pg::timestamptz boot{pg::crew::shared()->boot};
     run_order &order = l.what.order;
     if (l.what.job == nullptr)
         return pg::execute("UPDATE dbopt.run SET status = 'running', started_at = clock_timestamp(),"
-                           " boot = $2 WHERE run_id = $1 AND status = 'queued'",
+                           " boot = $2 WHERE run_id = $1 AND status = 'queued' AND " + still_wanted,
                            {order.run_id, boot}) == 1;
     scheduled_job &j = *l.what.job;
     order.run_id =
@@ -145,6 +154,7 @@ bool dispatcher::start(const launch &l) {
 // Decides and writes in one transaction; what fails leaves no slot behind.
 std::vector<dispatcher::launch> dispatcher::choose(TimestampTz now) {
     std::vector<launch> launches;
+    bool withdrawn = false; // a row was, so others may be, too
     try {
         pg::transaction t;
         if (read_queue_)
@@ -174,6 +184,7 @@ std::vector<dispatcher::launch> dispatcher::choose(TimestampTz now) {
             }
             launches.push_back(std::move(*l));
             if (!write_row(launches.back(), now)) {
+                withdrawn = true;
                 if (!launches.back().to_waiting)
                     free_slot(launches.back().slot);
                 launches.pop_back();
@@ -182,6 +193,7 @@ std::vector<dispatcher::launch> dispatcher::choose(TimestampTz now) {
             }
         }
         t.commit();
+        read_queue_ = withdrawn;
     } catch (...) {
         for (const launch &l : launches) {
             busy_.erase(l.what.order.run_id);

@@ -79,12 +79,15 @@ CREATE TABLE dbopt.run (
     hint         text,
     boot         timestamptz,
     pid          int,
-    result       jsonb
+    result       jsonb,
+    waiter       text
 ) WITH (fillfactor = 70);
 CREATE INDEX run_open ON dbopt.run (status) WHERE status IN ('queued', 'running');
 CREATE INDEX run_of_job ON dbopt.run (job_id, run_id DESC);
 COMMENT ON TABLE dbopt.run IS
     'every run: queued, running, and history, bounded by dbopt.history_rows and dbopt.history_age';
+COMMENT ON COLUMN dbopt.run.waiter IS
+    'virtual transaction of the call that waits for it: when that has ended, a queued run is withdrawn';
 
 CREATE TABLE dbopt.paused_area (
     area   text PRIMARY KEY,

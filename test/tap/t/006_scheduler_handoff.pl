@@ -115,6 +115,41 @@ is(sql(q{SELECT bool_or(a.started_at < b.finished_at AND b.started_at < a.finish
 	WHERE a.object = 'm1'::regclass AND b.object = 'm2'::regclass}), 't', 'independent ones beside each other');
 is(sql(q{SELECT string_agg(DISTINCT result->0->>2, ',') FROM dbopt.run WHERE result <> '[]'}), 'done,failed', 'the runs keep their rows');
 
+# ---- the call goes away: so do its runs ----
+# Four workers: four slow views run, two wait.
+sql(q{SELECT dbopt.pause('matview'); DELETE FROM dbopt.run;
+	SELECT count(*) FROM unnest('{m1,m2,m3,bad,after_bad}'::regclass[]) m, dbopt.matview_unmanage(m);
+	DO $$BEGIN FOR i IN 1 .. 6 LOOP
+		EXECUTE format('CREATE MATERIALIZED VIEW slow%s AS SELECT pg_sleep(300)::text AS s WITH NO DATA', i);
+		PERFORM dbopt.matview_manage(format('slow%s', i)::regclass, '1 day', 'full'); END LOOP; END$$});
+my %ends = (cancelled => 'pg_cancel_backend', terminated => 'pg_terminate_backend');
+for my $how (sort keys %ends)
+{
+	sql(q{DELETE FROM dbopt.run});
+	my $caller = $node->background_psql('postgres', on_error_stop => 0);
+	$caller->query_until(qr/begun/, qq{\\echo begun\nSELECT dbopt.resume('matview'); SELECT matview, status FROM dbopt.matview_refresh_all('full');\n});
+	comes(q{SELECT count(*) FILTER (WHERE status = 'running') = 4 AND count(*) FILTER (WHERE status = 'queued') = 2 FROM dbopt.run},
+		"a call to be $how: four run, two are queued");
+	sql(qq{SELECT $ends{$how}(pid) FROM pg_stat_activity WHERE query LIKE '%refresh_all%' AND pid <> pg_backend_pid()});
+	comes(q{SELECT count(*) = 6 AND bool_and(status = 'cancelled') FROM dbopt.run}, "$how: what ran is stopped, what was queued is withdrawn");
+	is(sql(q{SELECT count(*) FROM dbopt.job_runs WHERE message = 'the call that waited for it has ended' AND started_at IS NULL}), '2', 'and says why');
+	sql(q{SELECT dbopt.pause('matview')});
+	$caller->{run}->finish if $how eq 'terminated';
+	$caller->quit if $how eq 'cancelled';
+}
+sql('DROP MATERIALIZED VIEW ' . join(', ', map { "slow$_" } 1 .. 6));
+
+# ---- this session is in its worker's way: it says so instead of waiting for itself ----
+sql(q{CREATE FUNCTION taken() RETURNS int VOLATILE LANGUAGE sql AS 'SELECT pg_advisory_xact_lock(77); SELECT 1';
+	CREATE MATERIALIZED VIEW behind AS SELECT taken() WITH NO DATA; CREATE MATERIALIZED VIEW free AS SELECT 1 AS i;
+	SELECT count(*) FROM unnest('{behind,free}'::regclass[]) m, dbopt.matview_manage(m, '1 day', 'full')});
+($out, $err) = loud(q{SELECT pg_advisory_lock(77); SELECT dbopt.resume('matview');
+	SELECT matview, status, reason FROM dbopt.matview_refresh_all('full') ORDER BY 1;
+	SELECT dbopt.pause('matview')});
+like($out, qr/^behind\|skipped\|run \d+: this session holds a lock that the worker needs$/m, 'a lock of the caller itself') or diag($out);
+like($out, qr/^free\|done/m, 'the others are done');
+comes(q{SELECT count(*) = 0 FROM dbopt.run WHERE status IN ('queued', 'running')}, 'and nothing waits behind it');
+
 # ---- holds ----
 sql(q{DELETE FROM dbopt.partition_config;
 	CREATE TABLE old (at timestamptz NOT NULL) PARTITION BY RANGE (at);
