@@ -12,15 +12,15 @@ namespace dbopt::scheduler {
 constexpr TimestampTz second = 1000 * 1000;
 
 // A condition on a queued row of dbopt.run: the call that waits for it is still there, if there was one.
-static const std::string still_wanted =
+constexpr const char *still_wanted =
     "(waiter IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'virtualxid'"
     " AND l.virtualtransaction = waiter))";
 
 void dispatcher::read_queued(TimestampTz now) {
     queued_.clear();
-    (void)pg::execute("UPDATE dbopt.run SET status = 'cancelled', finished_at = clock_timestamp(),"
-                      " message = 'the call that waited for it has ended'"
-                      " WHERE status = 'queued' AND NOT " +
+    (void)pg::execute(std::string("UPDATE dbopt.run SET status = 'cancelled', finished_at = clock_timestamp(),"
+                                  " message = 'the call that waited for it has ended'"
+                                  " WHERE status = 'queued' AND NOT ") +
                       still_wanted);
     next_queued_ = pg::scalar<pg::timestamptz>("SELECT min(not_before) FROM dbopt.run"
                                                " WHERE status = 'queued' AND not_before > $1",
@@ -124,8 +124,9 @@ bool dispatcher::write_row(launch &l, TimestampTz now) {
     const pg::timestamptz boot{pg::crew::shared()->boot};
     run_order &order = l.what.order;
     if (l.what.job == nullptr)
-        return pg::execute("UPDATE dbopt.run SET status = 'running', started_at = clock_timestamp(),"
-                           " boot = $2 WHERE run_id = $1 AND status = 'queued' AND " + still_wanted,
+        return pg::execute(std::string("UPDATE dbopt.run SET status = 'running', started_at = clock_timestamp(),"
+                                       " boot = $2 WHERE run_id = $1 AND status = 'queued' AND ") +
+                               still_wanted,
                            {order.run_id, boot}) == 1;
     scheduled_job &j = *l.what.job;
     order.run_id =
