@@ -80,10 +80,17 @@ template <class F> std::string reason_of_failure(F &&measure) {
 
 } // namespace
 
-static table_result measure_leaf(const pg::relation_info &info, const options &o) {
+namespace {
+
+// `whole`: what the leaf is a part of.
+table_result measure_leaf(const pg::relation_info &info, const options &whole, double heap_share = 1,
+                          double toast_share = 1) {
+    options o = whole;
     table_result t;
+    o.share = heap_share;
     t.heap = measure_heap(info.oid, o);
     if (t.heap.skipped.empty() && OidIsValid(info.toast)) {
+        o.share = toast_share;
         t.toast = measure_heap(info.toast, o);
         if (!t.toast.skipped.empty())
             t.detail = "its TOAST table is left out: " + t.toast.skipped;
@@ -96,42 +103,81 @@ constexpr const char *leaves_sql = R"(
 WITH RECURSIVE t(oid) AS (
     SELECT $1::oid
     UNION ALL SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN t ON i.inhparent = t.oid)
-SELECT c.oid FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid WHERE c.relkind <> 'p')";
+SELECT c.oid, c.reltoastrelid FROM t JOIN pg_catalog.pg_class c ON c.oid = t.oid WHERE c.relkind <> 'p'
+ORDER BY c.oid)";
 
-table_result measure_table(Oid relation, const options &o) {
-    const pg::relation_info info = pg::get_relation(relation);
-    if (info.kind != RELKIND_PARTITIONED_TABLE)
-        return measure_leaf(info, o);
-    table_result sum;
-    sum.leaves = 0;
-    int64_t left_out = 0;
-    std::string why;
-    for (const pg::row &row :
-         pg::query(leaves_sql, {relation})) {
-        const auto leaf = pg::find_relation(row.get<Oid>(0));
+struct leaf {
+    Oid oid;
+    double heap_bytes = 0, toast_bytes = 0;
+};
+
+// A tree is measured as one relation: each leaf gets its part of the sample.
+class tree {
+  public:
+    tree(Oid root, const options &o) : options_(o) {
+        const auto sizes = stored_sizes();
+        auto size_of = [&](Oid oid) {
+            const auto at = sizes.find(oid);
+            return at != sizes.end() ? static_cast<double>(at->second) : 0.0;
+        };
+        for (const pg::row &row : pg::query(leaves_sql, {root})) {
+            leaf l{row.get<Oid>(0)};
+            l.toast_bytes = size_of(row.get<Oid>(1));
+            l.heap_bytes = std::max(0.0, size_of(l.oid) - l.toast_bytes);
+            heap_bytes_ += l.heap_bytes;
+            toast_bytes_ += l.toast_bytes;
+            leaves_.push_back(l);
+        }
+    }
+
+    table_result measure() {
+        table_result sum;
+        sum.leaves = 0;
+        for (const leaf &l : leaves_)
+            add(l, sum);
+        if (sum.leaves == 0)
+            sum.heap.skipped = left_out_ == 0 ? "has no partitions" : why_;
+        sum.detail = "sum of " + std::to_string(sum.leaves) + " partitions";
+        if (left_out_ > 0)
+            sum.detail += ", " + std::to_string(left_out_) + " left out (" + why_ + ")";
+        return sum;
+    }
+
+  private:
+    static double share(double part, double whole) {
+        return part > 0 && whole > 0 ? std::min(1.0, part / whole) : 1; // grown meanwhile: as itself
+    }
+    void add(const leaf &l, table_result &sum) {
+        const auto info = pg::find_relation(l.oid);
         table_result t;
-        std::string why_not;
-        if (leaf)
-            why_not = reason_of_failure([&] { t = measure_leaf(*leaf, o); });
-        else
-            why_not = "dropped meanwhile";
-        if (!why_not.empty())
-            t.heap.skipped = why_not;
+        const std::string failure = info ? reason_of_failure([&] {
+            t = measure_leaf(*info, options_, share(l.heap_bytes, heap_bytes_),
+                             share(l.toast_bytes, toast_bytes_));
+        }) : "dropped meanwhile";
+        if (!failure.empty())
+            t.heap.skipped = failure;
+        options_.seed += options_.seed != 0 ? 0x9E3779B97F4A7C15ULL : 0; // other places in each leaf
         if (t.heap.skipped.empty()) {
             sum.heap += t.heap;
             sum.toast += t.toast;
             ++sum.leaves;
-        } else {
-            ++left_out;
-            why = (leaf ? leaf->qualified() : "a partition") + ": " + t.heap.skipped;
+            return;
         }
+        ++left_out_;
+        why_ = (info ? info->qualified() : "a partition") + ": " + t.heap.skipped;
     }
-    if (sum.leaves == 0)
-        sum.heap.skipped = left_out == 0 ? "has no partitions" : why;
-    sum.detail = "sum of " + std::to_string(sum.leaves) + " partitions";
-    if (left_out > 0)
-        sum.detail += ", " + std::to_string(left_out) + " left out (" + why + ")";
-    return sum;
+    options options_;
+    std::vector<leaf> leaves_;
+    double heap_bytes_ = 0, toast_bytes_ = 0;
+    int64_t left_out_ = 0;
+    std::string why_;
+};
+
+} // namespace
+
+table_result measure_table(Oid relation, const options &o) {
+    const pg::relation_info info = pg::get_relation(relation);
+    return info.kind == RELKIND_PARTITIONED_TABLE ? tree(relation, o).measure() : measure_leaf(info, o);
 }
 
 table_result try_table(Oid relation, const options &o) {

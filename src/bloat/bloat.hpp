@@ -4,6 +4,7 @@
 // reads every page once. Neither runs user-defined code, waits for a lock longer than lock_wait_ms,
 // or pushes pages out of the cache. What cannot be measured is reported with a reason, not raised.
 #pragma once
+#include "pg/entry.hpp"
 #include "pg/relation.hpp"
 #include <unordered_map>
 
@@ -18,6 +19,7 @@ struct options {
     double max_error = 0.5;     // half-width of the intervals that is good enough, per cent of the size
     int64_t lock_wait_ms = 200;
     uint64_t seed = 0;          // 0: a different sample each time
+    double share = 1;           // this relation's part of a whole of which max_error is meant
 };
 
 // An amount of bytes and how far off it may be.
@@ -90,5 +92,8 @@ struct collect_options {
 };
 // Measures, stores in dbopt._bloat_history and drops what is older than `keep`.
 std::vector<collected> collect(const collect_options &o);
+// Body of CALL bloat_collect_run: the same, but commits after each relation, so that no snapshot lives
+// longer than one measurement. Says in a notice how many were measured.
+void collect_and_commit(const pg::arguments &args, const collect_options &o);
 
 } // namespace dbopt::bloat

@@ -2,6 +2,7 @@
 #include "bloat/bloat.hpp"
 #include "pg/query.hpp"
 #include "pg/transaction.hpp"
+#include <map>
 
 namespace dbopt::bloat {
 
@@ -75,38 +76,68 @@ void store(stored &s) {
                  s.row.percent + width, s.dead_pct, s.held_pct});
 }
 
-} // namespace
-
-std::vector<collected> collect(const collect_options &o) {
-    std::vector<collected> out;
-    const std::vector<candidate> todo = candidates(o.min_bytes);
-    const int64_t end = pg::clock().us + o.max_milliseconds * 1000;
-    for (const candidate &c : todo) {
-        stored s;
-        s.row.relation = c.relation;
-        s.row.kind = c.index ? "index" : "table";
-        if (pg::clock().us >= end) {
-            s.row.status = "skipped";
-            s.row.detail = "no time left in this round";
-            out.push_back(s.row);
-            continue;
-        }
-        // One relation that fails (a damaged page, dropped meanwhile) must not hide the others.
-        const auto failure = pg::subtransaction([&] {
-            measure(c, s);
-            if (s.row.status == "done")
-                store(s);
-        });
-        if (failure) {
-            s.row.status = "failed";
-            s.row.detail = failure->message();
-        }
-        out.push_back(s.row);
+// One relation that fails (a damaged page, dropped meanwhile) must not hide the others.
+collected collect_one(const candidate &c) {
+    stored s;
+    s.row.relation = c.relation;
+    s.row.kind = c.index ? "index" : "table";
+    const auto failure = pg::subtransaction([&] {
+        measure(c, s);
+        if (s.row.status == "done")
+            store(s);
+    });
+    if (failure) {
+        s.row.status = "failed";
+        s.row.detail = failure->message();
     }
+    return s.row;
+}
+
+// Goes first: a round that is cancelled has thrown away what is old all the same.
+void forget(const collect_options &o) {
     pg::execute("DELETE FROM dbopt._bloat_history h WHERE h.measured_at < pg_catalog.now() - $1"
                 " OR NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = h.relid)",
                 {o.keep});
+}
+
+template <class After> std::vector<collected> round(const collect_options &o, After &&after) {
+    std::vector<collected> out;
+    const int64_t end = pg::clock().us + o.max_milliseconds * 1000;
+    forget(o);
+    const std::vector<candidate> todo = candidates(o.min_bytes);
+    after();
+    for (const candidate &c : todo) {
+        if (pg::clock().us >= end) {
+            out.push_back({.relation = c.relation, .kind = c.index ? "index" : "table",
+                           .status = "skipped", .detail = "no time left in this round"});
+            continue;
+        }
+        out.push_back(collect_one(c));
+        after();
+    }
     return out;
+}
+
+} // namespace
+
+std::vector<collected> collect(const collect_options &o) {
+    return round(o, [] {});
+}
+
+void collect_and_commit(const pg::arguments &args, const collect_options &o) {
+    pg::require_toplevel_call(args, "dbopt.bloat_collect_run");
+    const std::vector<collected> all = round(o, [] { pg::commit_and_restart(); });
+    std::map<std::string, int64_t> counts;
+    std::string first;
+    for (const collected &c : all) {
+        ++counts[c.status];
+        if (c.status == "failed" && first.empty())
+            first = c.detail;
+    }
+    pg::notice(std::to_string(counts["done"]) + " relations measured, " +
+                   std::to_string(counts["skipped"]) + " skipped, " +
+                   std::to_string(counts["failed"]) + " failed",
+               first);
 }
 
 } // namespace dbopt::bloat

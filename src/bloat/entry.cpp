@@ -39,6 +39,18 @@ double since(pg::timestamptz start) {
     return static_cast<double>(pg::clock().us - start.us) / 1000.0;
 }
 
+bloat::collect_options collect_options_from(const pg::arguments &args) {
+    bloat::collect_options o;
+    o.max_milliseconds =
+        static_cast<int64_t>(std::clamp(args.get<pg::interval>(0).seconds() * 1000, 0.0, 1e11));
+    o.min_bytes = args.get<int64_t>(1);
+    o.keep = args.get<pg::interval>(2);
+    if (o.keep.seconds() <= 0)
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
+                   .message = "keep must be longer than nothing, it is " + pg::to_text(o.keep)});
+    return o;
+}
+
 } // namespace
 
 DBOPT_FUNCTION(dbopt_table_bloat) {
@@ -91,16 +103,13 @@ DBOPT_FUNCTION(dbopt_index_bloat) {
 
 DBOPT_FUNCTION(dbopt_bloat_collect) {
     pg::rows out(args);
-    bloat::collect_options o;
-    o.max_milliseconds =
-        static_cast<int64_t>(std::clamp(args.get<pg::interval>(0).seconds() * 1000, 0.0, 1e11));
-    o.min_bytes = args.get<int64_t>(1);
-    o.keep = args.get<pg::interval>(2);
-    if (o.keep.seconds() <= 0)
-        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
-                   .message = "keep must be longer than nothing, it is " + pg::to_text(o.keep)});
-    for (const bloat::collected &c : bloat::collect(o))
+    for (const bloat::collected &c : bloat::collect(collect_options_from(args)))
         out.add(c.relation, c.kind, static_cast<int64_t>(c.reclaimable), round2(c.percent), c.status,
                 c.detail.empty() ? pg::value() : pg::value(c.detail));
     return out.done();
+}
+
+DBOPT_FUNCTION(dbopt_bloat_collect_run) {
+    bloat::collect_and_commit(args, collect_options_from(args));
+    return args.nothing();
 }

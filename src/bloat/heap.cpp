@@ -7,9 +7,23 @@ namespace dbopt::bloat {
 
 namespace {
 
-constexpr uint32_t first_sample = 360;
+constexpr uint32_t whole_sample = 360; // of a relation that stands for itself
+constexpr uint32_t least_sample = 30;  // of a small part of a partition tree; statistics end below that
+uint32_t first_sample(double share) {
+    return std::max(least_sample, static_cast<uint32_t>(whole_sample * share) & ~1u);
+}
 // The interval is itself an estimate, the worse the smaller the sample: stop below what was asked for.
-double margin(uint32_t n) { return n < 1000 ? 0.6 : 0.85; }
+constexpr uint32_t large = 1000;
+double margin(uint32_t n) { return n <= whole_sample ? 0.6 : n < large ? 0.72 : 0.8; }
+
+// How many blocks there should be in all: somewhat better than the margin, which is to be met at once.
+uint32_t grown(double half_width, double max_error, uint32_t n, uint32_t blocks) {
+    const double most = n < whole_sample ? 4 : 12;
+    const uint32_t small = core::sample_size_for(half_width, max_error * 0.62, n, blocks, most);
+    return small < large
+               ? small
+               : std::max(large, core::sample_size_for(half_width, max_error * 0.77, n, blocks, most));
+}
 
 struct observation { // of one sampled block
     uint32_t block;
@@ -18,22 +32,22 @@ struct observation { // of one sampled block
 
 double pack(core::heap_packer &packer, const pg::heap_page &page) {
     const double before = packer.pages();
-    for (uint32_t i = 0; i < page.kept; ++i)
-        packer.add(page.lengths[i]);
+    for (uint32_t i = 0; i < page.runs; ++i)
+        packer.add(page.kept[i].length, page.kept[i].count);
     return packer.pages() - before;
 }
 
 observation observe(uint32_t block, const pg::heap_page &p, core::heap_packer &packer) {
     return {.block = block,
-            .live = static_cast<double>(p.live_bytes),
-            .dead = static_cast<double>(p.dead_bytes),
-            .free = static_cast<double>(p.free_bytes),
+            .live = static_cast<double>(p.sum.live_bytes),
+            .dead = static_cast<double>(p.sum.dead_bytes),
+            .free = static_cast<double>(p.sum.free_bytes),
             .packed = pack(packer, p),
-            .held = static_cast<double>(p.held_bytes),
-            .running = static_cast<double>(p.running_bytes),
-            .rows = static_cast<double>(p.live),
-            .roots = static_cast<double>(p.root_entries),
-            .pointers = static_cast<double>(p.dead_pointers)};
+            .held = static_cast<double>(p.sum.held_bytes),
+            .running = static_cast<double>(p.sum.running_bytes),
+            .rows = static_cast<double>(p.sum.live),
+            .roots = static_cast<double>(p.sum.root_entries),
+            .pointers = static_cast<double>(p.sum.dead_pointers)};
 }
 
 class sampler {
@@ -122,16 +136,15 @@ class sampler {
 };
 
 // Reads more until the widest interval is narrow enough. Nothing: reading every page is cheaper.
-std::optional<heap_result> sample_heap(sampler &s, uint32_t blocks, double max_error) {
-    heap_result r = s.first(first_sample);
+std::optional<heap_result> sample_heap(sampler &s, uint32_t blocks, uint32_t first, double max_error) {
+    heap_result r = s.first(first);
     for (;;) {
         const double widest =
             std::max({r.dead.half_width, r.free.half_width, r.reclaimable.half_width}) /
             (8192.0 * blocks) * 100;
         if (widest <= max_error * margin(s.size()))
             return r;
-        const uint32_t next =
-            core::sample_size_for(widest, max_error * margin(1000) * 0.97, s.size(), blocks);
+        const uint32_t next = grown(widest, max_error, s.size(), blocks);
         const uint32_t times = std::max(2u, (next + s.size() / 2) / s.size());
         if (uint64_t{times} * s.size() > blocks / 2)
             return std::nullopt;
@@ -156,9 +169,11 @@ heap_result measure_heap(Oid relation, const options &o) {
     if (blocks == 0)
         return r;
     pg::heap_reader reader(open.get());
-    if (o.how == method::sample && blocks > 2 * first_sample) {
+    const uint32_t first = first_sample(o.share);
+    if (o.how == method::sample && blocks > 2 * first) {
         sampler s(reader, blocks, o.seed != 0 ? o.seed : static_cast<uint64_t>(pg::clock().us) ^ relation);
-        if (const auto sampled = sample_heap(s, blocks, o.max_error))
+        // The errors of the parts are independent: together they are as large as max_error of the whole.
+        if (const auto sampled = sample_heap(s, blocks, first, o.max_error / std::sqrt(o.share)))
             return *sampled;
     }
     return read_all(open, reader, blocks);

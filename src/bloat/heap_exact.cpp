@@ -25,16 +25,16 @@ struct shared_scan {
 static_assert(std::atomic<uint32_t>::is_always_lock_free);
 
 void add(totals &t, core::heap_packer &packer, const pg::heap_page &page) {
-    t.live += page.live_bytes;
-    t.dead += page.dead_bytes;
-    t.free += page.free_bytes;
-    t.held += page.held_bytes;
-    t.running += page.running_bytes;
-    t.rows += page.live;
-    t.roots += page.root_entries;
-    t.pointers += page.dead_pointers;
-    for (uint32_t i = 0; i < page.kept; ++i)
-        packer.add(page.lengths[i]);
+    t.live += page.sum.live_bytes;
+    t.dead += page.sum.dead_bytes;
+    t.free += page.sum.free_bytes;
+    t.held += page.sum.held_bytes;
+    t.running += page.sum.running_bytes;
+    t.rows += page.sum.live;
+    t.roots += page.sum.root_entries;
+    t.pointers += page.sum.dead_pointers;
+    for (uint32_t i = 0; i < page.runs; ++i)
+        packer.add(page.kept[i].length, page.kept[i].count);
 }
 
 void read_range(pg::heap_reader &reader, core::heap_packer &packer, uint32_t from, uint32_t to,

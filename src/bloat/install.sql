@@ -48,6 +48,15 @@ COMMENT ON FUNCTION dbopt.bloat_collect(interval, bigint, interval) IS
 'measures tables and indexes of this database, largest first, within max_duration, and stores the result';
 REVOKE ALL ON FUNCTION dbopt.bloat_collect(interval, bigint, interval) FROM PUBLIC;
 
+-- What the default job calls: one transaction per relation. No SET clause: it commits.
+CREATE PROCEDURE dbopt.bloat_collect_run(
+    max_duration interval DEFAULT '1 minute', min_bytes bigint DEFAULT 1048576,
+    keep interval DEFAULT '90 days')
+LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_bloat_collect_run';
+COMMENT ON PROCEDURE dbopt.bloat_collect_run(interval, bigint, interval) IS
+'bloat_collect() that commits after each relation: holds no snapshot longer than one measurement takes';
+REVOKE ALL ON PROCEDURE dbopt.bloat_collect_run(interval, bigint, interval) FROM PUBLIC;
+
 CREATE VIEW dbopt.bloat_history AS
 SELECT h.measured_at, h.relid::regclass AS relation, h.kind, h.size_bytes, h.reclaimable_bytes,
     round(h.reclaimable_pct::numeric, 2)::float8 AS reclaimable_pct,

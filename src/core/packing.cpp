@@ -5,31 +5,30 @@
 namespace dbopt::core {
 
 heap_packer::heap_packer(const options &o)
-    : o_(o), reserve_(o.layout.page_bytes * (100 - o.fillfactor) / 100),
-      usable_(o.layout.page_bytes - o.layout.header_bytes) {}
+    : o_(o), usable_(o.layout.page_bytes - o.layout.header_bytes),
+      full_at_(usable_ - std::min(usable_, o.layout.page_bytes * (100 - o.fillfactor) / 100)) {}
 
-// PageGetHeapFreeSpace of the open page: one line pointer is already taken off.
-uint32_t heap_packer::room() const {
-    const uint32_t left = usable_ - used_;
-    if (count_ >= o_.max_tuples || left < o_.layout.line_pointer_bytes)
-        return 0;
-    return left - o_.layout.line_pointer_bytes;
-}
-
-void heap_packer::add(uint32_t tuple_bytes) {
-    const uint32_t aligned = align_up(tuple_bytes, o_.layout.alignment);
-    if (count_ > 0 && aligned + reserve_ > room()) {
-        ++full_;
-        used_ = count_ = 0;
+// The first tuple of a page always fits; the others while fillfactor and line pointers allow it.
+void heap_packer::add_run(uint32_t item, uint32_t times) {
+    while (times > 0) {
+        uint32_t fit = 0;
+        if (count_ > 0 && count_ < o_.max_tuples && used_ + item <= full_at_)
+            fit = std::min({times, o_.max_tuples - count_, (full_at_ - used_) / item});
+        if (fit == 0) {
+            full_ += count_ > 0 ? 1 : 0;
+            used_ = count_ = 0;
+            fit = 1;
+        }
+        used_ = std::min(used_ + fit * item, usable_);
+        count_ += fit;
+        times -= fit;
     }
-    used_ = std::min(used_ + aligned + o_.layout.line_pointer_bytes, usable_);
-    ++count_;
 }
 
 double heap_packer::pages() const {
     if (count_ == 0)
         return static_cast<double>(full_);
-    const double by_bytes = static_cast<double>(used_) / std::max(1u, usable_ - reserve_);
+    const double by_bytes = static_cast<double>(used_) / std::max(1u, full_at_);
     const double by_count = static_cast<double>(count_) / o_.max_tuples;
     return static_cast<double>(full_) + std::min(1.0, std::max(by_bytes, by_count));
 }

@@ -6,6 +6,7 @@
 // Sources: raw_heap_insert (access/heap/rewriteheap.c), _bt_buildadd and _bt_dedup_*
 // (access/nbtree/nbtsort.c, nbtdedup.c).
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -29,15 +30,24 @@ class heap_packer {
         page_layout layout = {};
     };
     explicit heap_packer(const options &o);
-    void add(uint32_t tuple_bytes); // length before alignment, header included
+    // So many tuples of one length (before alignment, header included). Inline: called for every row.
+    void add(uint32_t tuple_bytes, uint32_t times = 1) {
+        const uint32_t item = align_up(tuple_bytes, o_.layout.alignment) + o_.layout.line_pointer_bytes;
+        if (times == 1 && count_ > 0 && count_ < o_.max_tuples && used_ + item <= full_at_) {
+            used_ += item;
+            ++count_;
+        } else {
+            add_run(item, times);
+        }
+    }
     // Pages so far; the open one counts by how full it is compared with what is full for it.
     double pages() const;
     uint64_t full_pages() const { return full_ + (count_ > 0 ? 1 : 0); } // as a file would have them
 
   private:
-    uint32_t room() const;
+    void add_run(uint32_t item, uint32_t times);
     options o_;
-    uint32_t reserve_, usable_;
+    uint32_t usable_, full_at_; // bytes; a tuple that would end past full_at_ begins a page
     uint64_t full_ = 0;
     uint32_t used_ = 0, count_ = 0;
 };

@@ -4,8 +4,42 @@
 
 namespace dbopt::core {
 
+namespace {
+
+uint32_t even(uint32_t n) { return n + n % 2; }
+
+// A random number below `below` that is none of the two.
+uint64_t other_than(uint64_t below, uint64_t taken, random_source &random) {
+    auto drawn = static_cast<uint64_t>(random.uniform() * static_cast<double>(below - 1));
+    drawn = std::min(drawn, below - 2);
+    return drawn < taken ? drawn : drawn + 1;
+}
+
+// Adds blocks of [from, to) until, with those it has, there are two; ascending.
+void fill_up(uint64_t from, uint64_t to, std::span<const uint32_t> has, random_source &random,
+             std::vector<uint32_t> &out) {
+    const uint64_t length = to - from;
+    if (has.size() >= 2 || has.size() == length)
+        return;
+    uint64_t first = 0;
+    if (has.empty()) {
+        first = std::min(static_cast<uint64_t>(random.uniform() * static_cast<double>(length)), length - 1);
+        out.push_back(static_cast<uint32_t>(from + first));
+        if (length == 1)
+            return;
+    } else {
+        first = has[0] - from;
+    }
+    out.push_back(static_cast<uint32_t>(from + other_than(length, first, random)));
+    if (const size_t n = out.size(); has.empty() && out[n - 2] > out[n - 1])
+        std::swap(out[n - 2], out[n - 1]);
+}
+
+} // namespace
+
 std::vector<uint32_t> stratified_blocks(uint32_t blocks, uint32_t n, random_source &random) {
     std::vector<uint32_t> chosen;
+    n = even(n);
     if (n >= blocks) {
         chosen.resize(blocks);
         for (uint32_t i = 0; i < blocks; ++i)
@@ -14,29 +48,23 @@ std::vector<uint32_t> stratified_blocks(uint32_t blocks, uint32_t n, random_sour
     }
     chosen.reserve(n);
     // Integer borders keep every block in exactly one stratum, so no block comes twice.
-    for (uint32_t i = 0; i < n; ++i) {
-        const uint64_t from = uint64_t{blocks} * i / n, to = uint64_t{blocks} * (i + 1) / n;
-        const auto offset = static_cast<uint64_t>(random.uniform() * static_cast<double>(to - from));
-        chosen.push_back(static_cast<uint32_t>(std::min(from + offset, to - 1)));
-    }
+    const uint64_t strata = n / 2;
+    for (uint64_t i = 0; i < strata; ++i)
+        fill_up(blocks * i / strata, blocks * (i + 1) / strata, {}, random, chosen);
     return chosen;
 }
 
 std::vector<uint32_t> more_blocks(uint32_t blocks, std::span<const uint32_t> have, uint32_t n,
                                   uint32_t times, random_source &random) {
     std::vector<uint32_t> chosen;
-    const uint64_t parts = uint64_t{n} * times;
+    const uint64_t parts = uint64_t{even(n)} / 2 * times;
     size_t next = 0;
     for (uint64_t i = 0; i < parts; ++i) {
         const uint64_t from = blocks * i / parts, to = blocks * (i + 1) / parts;
-        if (next < have.size() && have[next] < to) {
+        const size_t first = next;
+        while (next < have.size() && have[next] < to)
             ++next;
-            continue;
-        }
-        if (from == to)
-            continue;
-        const auto offset = static_cast<uint64_t>(random.uniform() * static_cast<double>(to - from));
-        chosen.push_back(static_cast<uint32_t>(std::min(from + offset, to - 1)));
+        fill_up(from, to, have.subspan(first, next - first), random, chosen);
     }
     return chosen;
 }
@@ -57,6 +85,35 @@ double covariance(std::span<const double> a, double a_mean, std::span<const doub
     for (size_t i = 0; i < a.size(); ++i)
         sum += (a[i] - a_mean) * (b[i] - b_mean);
     return sum;
+}
+
+// What successive differences say about the variance of one block around the level of its surroundings.
+//
+// half: half the mean square of the differences. It counts noise right, but a jump between two levels (half of
+// a table deleted) as D^2/2, though only the one stratum with the jump in it is uncertain. noise: the mean
+// product of each difference and the next, negated: the same for noise and for single odd blocks, and zero for
+// jumps. A jump in a stratum of which two blocks are read is worth D^2/3, which is (noise + 2 half) / 3.
+struct variation {
+    double half = 0, noise = 0;
+    double rare = 1; // of how many blocks the noise comes
+    double sum() const { return (noise + 2 * half) / 3; }
+    double share_of_noise() const { return half > 0 ? std::min(1.0, noise / half) : 0; }
+};
+
+variation variation_of(std::span<const double> v) {
+    variation r;
+    double squares = 0, fourths = 0, products = 0, before = 0;
+    for (size_t i = 1; i < v.size(); ++i) {
+        const double d = v[i] - v[i - 1];
+        squares += d * d;
+        fourths += d * d * d * d;
+        products -= d * before;
+        before = d;
+    }
+    r.half = squares / 2;
+    r.noise = std::clamp(products, 0.0, r.half);
+    r.rare = fourths > 0 ? std::max(1.0, squares * squares / fourths / 2) : many;
+    return r;
 }
 
 // Least-squares coefficients for at most two controls; a control without variation gets 0.
@@ -104,37 +161,30 @@ estimate estimate_mean(std::span<const double> values, uint32_t blocks, double r
     for (size_t k = 0; k < controls.size(); ++k)
         e.mean += beta[k] * (controls[k].mean - x_mean[k]);
     e.mean = std::clamp(e.mean, 0.0, std::max(range, y_mean));
-    double squares = 0, fourths = 0, previous = 0;
-    for (size_t i = 0; i < n; ++i) {
-        double residual = values[i];
-        for (size_t k = 0; k < controls.size(); ++k)
-            residual -= beta[k] * controls[k].sampled[i];
-        if (i > 0) {
-            const double d = (residual - previous) * (residual - previous);
-            squares += d;
-            fourths += d * d;
-        }
-        previous = residual;
-    }
+    std::vector<double> residuals(values.begin(), values.end());
+    for (size_t k = 0; k < controls.size(); ++k)
+        if (beta[k] != 0)
+            for (size_t i = 0; i < n; ++i)
+                residuals[i] -= beta[k] * controls[k].sampled[i];
+    const variation v = variation_of(residuals);
     const double unread = 1.0 - static_cast<double>(n) / blocks;
-    const double variance =
-        n > 1 ? squares / (2.0 * static_cast<double>(n - 1)) / static_cast<double>(n) * unread : 0;
+    const double variance = n > 1 ? v.sum() / static_cast<double>(n - 1) / static_cast<double>(n) * unread : 0;
     // A variance that rests on k blocks only is a count of k rare events: the Poisson interval of so
     // small a count is wider than the normal one (k = 1: 2.3 times upwards).
-    const double k = fourths > 0 ? std::max(1.0, squares * squares / fourths / 2) : many;
-    const double skew = k < many ? 1 + 1.3 / std::sqrt(k) - 1.3 / std::sqrt(many) : 1;
+    const double skew =
+        v.rare < many ? 1 + v.share_of_noise() * 1.3 * (1 / std::sqrt(v.rare) - 1 / std::sqrt(many)) : 1;
     e.half_width = std::max(1.96 * skew * std::sqrt(variance), unread * range / static_cast<double>(n));
     return e;
 }
 
-uint32_t sample_size_for(double half_width, double wanted, uint32_t n, uint32_t blocks) {
+uint32_t sample_size_for(double half_width, double wanted, uint32_t n, uint32_t blocks, double most) {
     if (half_width <= wanted)
         return n;
     const double ratio = wanted > 0 ? half_width / wanted : 2.0;
     double next = 1.1 * n * ratio * ratio;
     if (blocks > n) // the variance is proportional to 1/n - 1/blocks
         next = 1.1 / ((1.0 / n - 1.0 / blocks) / (ratio * ratio) + 1.0 / blocks);
-    return static_cast<uint32_t>(std::min(4.0 * n, next) + 1);
+    return static_cast<uint32_t>(std::min(most * n, next) + 1);
 }
 
 } // namespace dbopt::core

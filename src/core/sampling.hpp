@@ -1,9 +1,10 @@
 // Statistics of block samples: which blocks to read, and how far the result may be off.
 //
-// A relation of N blocks is cut into n strata of equal length and one random block of each is read.
-// The last block, usually partly filled, is always read and counted as itself. Between neighbouring
-// strata a table changes little, so the variance comes from successive differences: the formula for
-// simple random samples would be several times too wide on clustered tables.
+// A relation of N blocks is cut into n/2 strata of equal length and two random blocks of each are read: with
+// one of each, a pattern that repeats every few blocks is as uncertain as if nothing were known of the rest
+// of its stratum, and nothing in the sample tells. The last block, usually partly filled, is always read and
+// counted as itself. Between neighbours a table changes little, so the variance comes from successive
+// differences: the formula for simple random samples would be several times too wide on clustered tables.
 // What is known for every block without reading it (free-space map, visibility map) enters as a
 // regression: the estimate then varies only by what the maps do not explain.
 // Sources: Wolter, Introduction to Variance Estimation, ch. 8; Cochran, Sampling Techniques, ch. 7.
@@ -31,13 +32,13 @@ class random_source {
     uint64_t state_;
 };
 
-// Ascending, distinct block numbers below `blocks`: one random block of each of n strata.
-// n >= blocks returns all of them.
+// Ascending, distinct block numbers below `blocks`: two random blocks of each of n/2 strata (n is taken as
+// the next even number). n >= blocks returns all of them.
 std::vector<uint32_t> stratified_blocks(uint32_t blocks, uint32_t n, random_source &random);
 
-// A finer sample that keeps the blocks read so far: `have` came from n strata; each is cut into `times`
-// equal parts, and the parts without a block of `have` get one. Returns those, ascending. Together they
-// are a stratified sample of n * times strata (at most as many as there are blocks).
+// A finer sample that keeps the blocks read so far: `have` is a sample of n; each of its strata is cut into
+// `times` equal parts, which are filled up to two blocks. Returns the new ones, ascending. Together they are a
+// sample of n * times (at most as many as there are blocks).
 std::vector<uint32_t> more_blocks(uint32_t blocks, std::span<const uint32_t> have, uint32_t n,
                                   uint32_t times, random_source &random);
 
@@ -58,8 +59,9 @@ struct estimate {
 estimate estimate_mean(std::span<const double> values, uint32_t blocks, double range,
                        std::span<const known> controls = {});
 
-// How many blocks should be read in all so that half_width falls to `wanted`; at most 4 times n. With
-// `blocks` given, what is left unread counts, too: less than that will do where n is a good part of it.
-uint32_t sample_size_for(double half_width, double wanted, uint32_t n, uint32_t blocks = 0);
+// How many blocks should be read in all so that half_width falls to `wanted`; at most `most` times n, for the
+// width is an estimate, too. With `blocks` given, what is left unread counts: less than that will do where n
+// is a good part of it.
+uint32_t sample_size_for(double half_width, double wanted, uint32_t n, uint32_t blocks = 0, double most = 4);
 
 } // namespace dbopt::core

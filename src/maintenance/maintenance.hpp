@@ -12,6 +12,9 @@ struct settings {
     int workers = 2;                  // relations at a time
     double cost_delay_ms = 2;         // of VACUUM and ANALYZE, as autovacuum's
     int lock_timeout_ms = 500;        // of commands that are one transaction
+    int reindex_rest_pct = 50;        // pause after a REINDEX before the next, of the time it took
+    int reindex_parallel = 0;         // max_parallel_maintenance_workers of REINDEX
+    int keep_days = 365;              // of rows in maintenance_runs
 };
 extern settings config;
 void define_settings();

@@ -35,6 +35,19 @@ void define_settings() {
                     .description = "lock_timeout of the VACUUM and ANALYZE of a maintenance_run.",
                     .variable = &config.lock_timeout_ms, .value = config.lock_timeout_ms, .low = 1,
                     .high = 60000, .when = pg::change::user, .in = pg::unit::ms});
+    pg::define_int({.name = "dbopt.reindex_rest",
+                    .description = "Pause of a maintenance_run after each REINDEX before the next, in per "
+                                   "cent of the time it took.",
+                    .variable = &config.reindex_rest_pct, .value = config.reindex_rest_pct, .low = 0,
+                    .high = 1000, .when = pg::change::user});
+    pg::define_int({.name = "dbopt.reindex_parallel_workers",
+                    .description = "max_parallel_maintenance_workers of the REINDEX of a maintenance_run.",
+                    .variable = &config.reindex_parallel, .value = config.reindex_parallel, .low = 0,
+                    .high = 64, .when = pg::change::user});
+    pg::define_int({.name = "dbopt.maintenance_keep",
+                    .description = "Days that rows of dbopt.maintenance_runs are kept.",
+                    .variable = &config.keep_days, .value = config.keep_days, .low = 1, .high = 36500,
+                    .when = pg::change::user});
 }
 
 namespace {
@@ -160,6 +173,36 @@ constexpr const char *tables_sql = R"(
 SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't'
   AND c.relnamespace <> 'dbopt'::pg_catalog.regnamespace)";
 
+// pg_repack where it is installed and has a key to go by; CLUSTER where the table was clustered before; else
+// VACUUM FULL. What it does to others comes with it.
+struct rewrite {
+    std::string command, cost;
+};
+constexpr const char *rewrite_sql = R"(
+SELECT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_repack')
+    AND EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = $1 AND i.indisvalid AND i.indimmediate
+        AND (i.indisprimary OR i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (
+            SELECT FROM unnest(i.indkey) k JOIN pg_catalog.pg_attribute a ON a.attrelid = $1 AND a.attnum = k
+            WHERE NOT a.attnotnull))),
+    (SELECT c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+     WHERE i.indrelid = $1 AND i.indisclustered AND i.indisvalid),
+    pg_catalog.current_database())";
+
+rewrite how_to_rewrite(const pg::relation_info &table) {
+    const std::string name = table.qualified();
+    if (pg::is_catalog(table))
+        return {"VACUUM (FULL, ANALYZE) " + name, "system catalog: sessions wait while it runs"};
+    const pg::result found = pg::query(rewrite_sql, {table.oid});
+    if (found[0].get<bool>(0))
+        return {"pg_repack --no-order --table='" + name + "' " + found[0].get<std::string>(2),
+                "in the shell; locks the table only at its beginning and end"};
+    if (!found[0].null(1))
+        return {"CLUSTER " + name, "in the order of " + found[0].get<std::string>(1) +
+                                       "; locks out readers and writers while it runs, pg_repack does not"};
+    return {"VACUUM (FULL, ANALYZE) " + name,
+            "locks out readers and writers while it runs, pg_repack does not"};
+}
+
 // Rewrites are only ever advised: they lock everybody out, or need an extension.
 std::optional<task> rewrite_task(Oid table, double min_gain) {
     constexpr double worth_it = 40; // per cent, at least, with 95 % certainty
@@ -168,13 +211,10 @@ std::optional<task> rewrite_task(Oid table, double min_gain) {
     if (!m.heap.skipped.empty() || gain.bytes < min_gain ||
         gain.bytes - gain.half_width < worth_it / 100 * m.bytes())
         return std::nullopt;
-    const bool catalog = pg::is_catalog(pg::get_relation(table));
-    return task{.priority = 6, .relation = table, .action = "advise",
-                .command = "VACUUM (FULL, ANALYZE) " + pg::qualified_name(table),
+    const rewrite how = how_to_rewrite(pg::get_relation(table));
+    return task{.priority = 6, .relation = table, .action = "advise", .command = how.command,
                 .reason = "measured: " + percent(gain.bytes, m.bytes()) + " of " +
-                          pg::format_bytes(static_cast<int64_t>(m.bytes())) + " would be given back" +
-                          (catalog ? "; system catalog: sessions wait while it runs"
-                                   : "; locks out readers and writers while it runs, pg_repack does not"),
+                          pg::format_bytes(static_cast<int64_t>(m.bytes())) + " would be given back; " + how.cost,
                 .gain = pg::format_bytes(static_cast<int64_t>(gain.bytes))};
 }
 

@@ -76,6 +76,14 @@ void conclude_earlier() {
     }
 }
 
+void forget_old() {
+    const as_system scope;
+    pg::execute("DELETE FROM dbopt._maintenance_run WHERE queued_at < now() - $1 * interval '1 day'"
+                " AND status NOT IN ('queued', 'running')"
+                " AND (action <> 'reindex' OR status IN ('done', 'skipped') OR repaired)",
+                {config.keep_days});
+}
+
 bool table_in_use(Oid table) {
     const as_system scope;
     return pg::scalar<bool>("SELECT EXISTS (SELECT FROM dbopt.run r JOIN dbopt._maintenance_run m"

@@ -14,6 +14,8 @@ void finish(int64_t id, std::string_view status, std::string_view message, int64
 void clean_up(int64_t id);
 // Runs whose CALL was cancelled, or that a crash or a failover interrupted: concludes and repairs.
 void conclude_earlier();
+// Rows older than dbopt.maintenance_keep go, but for those whose leftovers are still to be removed.
+void forget_old();
 
 // Whether another CALL has a run on this table queued or running.
 bool table_in_use(Oid table);

@@ -29,6 +29,7 @@ struct flight {
     Oid table;
     int64_t id = 0;     // of dbopt._maintenance_run
     int64_t run_id = 0; // of dbopt.run
+    int64_t began = 0;  // microseconds
     bool yielded = false;
 };
 
@@ -71,10 +72,12 @@ std::string busy(const task &t) {
 }
 
 // VACUUM and ANALYZE go slowly and do not wait for locks. CONCURRENTLY has to wait for the
-// transactions of others, in the middle of its work: a lock_timeout would only manufacture leftovers.
+// transactions of others, in the middle of its work: a lock_timeout would only manufacture leftovers. An index
+// build knows no cost-based delay; it is kept to one process, one index at a time, with a rest after each.
 std::vector<std::string> settings_for(const task &t) {
     if (t.action == "reindex")
-        return {"lock_timeout=0"};
+        return {"lock_timeout=0",
+                "max_parallel_maintenance_workers=" + std::to_string(config.reindex_parallel)};
     return {"lock_timeout=" + std::to_string(config.lock_timeout_ms),
             "vacuum_cost_delay=" + std::to_string(config.cost_delay_ms)};
 }
@@ -132,7 +135,8 @@ class crew {
         if (flights_.size() >= static_cast<size_t>(config.workers))
             return false;
         for (auto at = waiting_.begin(); at != waiting_.end(); ++at) {
-            if (at->not_before > now || !free_for(at->what))
+            if (at->not_before > now || !free_for(at->what) ||
+                (at->what.action == "reindex" && rest_until_ > now))
                 continue;
             waiting next = std::move(*at);
             waiting_.erase(at);
@@ -175,7 +179,7 @@ class crew {
         order.settings = settings_for(t);
         if (t.action == "reindex")
             order.cleanup = "SELECT dbopt._maintenance_cleanup(" + std::to_string(id) + ")";
-        flight f{std::move(w), pg::table_of(t.relation), id, pg::enqueue(order)};
+        flight f{std::move(w), pg::table_of(t.relation), id, pg::enqueue(order), pg::clock().us};
         note_run(f.id, f.run_id);
         flights_.push_back(std::move(f));
     }
@@ -224,6 +228,10 @@ class crew {
             message = "stopped: autovacuum to prevent wraparound waited for the table";
         if (locked && ++f.order.attempts < most_attempts)
             message += "; will be tried again";
+        if (t.action == "reindex") {
+            const int64_t now = pg::clock().us;
+            rest_until_ = now + (now - f.began) * config.reindex_rest_pct / 100;
+        }
         finish(f.id, status, message, status == "done" ? dead_bytes(t) : -1);
         if (locked && f.order.attempts < most_attempts) {
             put_back(std::move(f.order));
@@ -237,7 +245,7 @@ class crew {
 
     std::deque<waiting> waiting_;
     std::vector<flight> flights_;
-    int64_t end_, next_look_ = 0;
+    int64_t end_, next_look_ = 0, rest_until_ = 0;
     int exceptions_;
 };
 
@@ -281,6 +289,8 @@ void run(const pg::arguments &args, const run_options &o) {
     if (const auto closes = window_end())
         end = std::min(end, *closes);
     conclude_earlier();
+    forget_old();
+    pg::commit_and_restart();
     std::vector<task> tasks = tasks_for(o);
     pg::commit_and_restart();
     crew(std::move(tasks), end).work();

@@ -76,7 +76,9 @@ Buffer block_stream::next() {
     constexpr double slow_us = 40; // longer than a copy from the system's cache takes
     constexpr int trust = 64;
     CHECK_FOR_INTERRUPTS();
-    if (slow_ > 0 && listed_) { // of a range the system reads ahead by itself
+    if (!listed_) // of a range the system reads ahead by itself
+        return ReadBufferExtended(relation_, MAIN_FORKNUM, block_at(at_++), RBM_NORMAL, ring_);
+    if (slow_ > 0) {
         --slow_;
         for (ahead_ = Max(ahead_, at_ + 1); ahead_ < Min(count_, at_ + 1 + distance); ++ahead_)
             (void)PrefetchBuffer(relation_, MAIN_FORKNUM, block_at(ahead_));

@@ -120,90 +120,116 @@ bool plausible(HeapTupleHeader tuple, uint32_t length) {
            tuple->t_hoff == MAXALIGN(tuple->t_hoff);
 }
 
-enum class fate { live, running, held, gone };
+// Most rows carry their hints, and then no call is needed: what the server's own test for VACUUM does with
+// them (heapam_visibility.c). `otherwise` is that test. A page that is damaged may claim anything here, too:
+// that changes its figures, nothing else.
+template <class F> fate judge(HeapTupleHeader tuple, TransactionId oldest_xmin, F &&otherwise) {
+    const uint16 mask = tuple->t_infomask;
+    if ((mask & HEAP_XMIN_COMMITTED) == 0 || (mask & HEAP_MOVED) != 0)
+        return otherwise();
+    if ((mask & HEAP_XMAX_INVALID) != 0)
+        return fate::live;
+    if ((mask & HEAP_XMAX_COMMITTED) != 0 && (mask & (HEAP_XMAX_IS_MULTI | HEAP_XMAX_LOCK_ONLY)) == 0 &&
+        !HEAP_XMAX_IS_LOCKED_ONLY(mask))
+        return TransactionIdPrecedes(HeapTupleHeaderGetRawXmax(tuple), oldest_xmin) ? fate::gone : fate::held;
+    return otherwise();
+}
+
+ItemPointerData address(Buffer buffer, OffsetNumber n) {
+    ItemPointerData at;
+    ItemPointerSet(&at, BufferGetBlockNumber(buffer), n);
+    return at;
+}
+
+} // namespace
 
 // pgstattuple's SnapshotDirty: rows of other running transactions count as live, rows that the own
 // transaction deleted as dead.
-fate judge(HeapTuple tuple, Buffer buffer, TransactionId oldest_xmin) {
-    // Most rows carry both hints: no call needed.
-    constexpr uint16 plainly_live = HEAP_XMIN_COMMITTED | HEAP_XMAX_INVALID;
-    if ((tuple->t_data->t_infomask & plainly_live) == plainly_live &&
-        (tuple->t_data->t_infomask & HEAP_MOVED) == 0)
-        return fate::live;
+fate heap_reader::judge_slowly(HeapTupleHeader header, uint32_t length, ItemPointerData at, Buffer buffer) const {
+    HeapTupleData tuple;
+    tuple.t_tableOid = RelationGetRelid(relation_);
+    tuple.t_data = header;
+    tuple.t_len = length;
+    tuple.t_self = at;
     TransactionId dead_after = InvalidTransactionId;
-    switch (HeapTupleSatisfiesVacuumHorizon(tuple, buffer, &dead_after)) {
+    switch (HeapTupleSatisfiesVacuumHorizon(&tuple, buffer, &dead_after)) {
     case HEAPTUPLE_LIVE: return fate::live;
     case HEAPTUPLE_INSERT_IN_PROGRESS: return fate::running;
     case HEAPTUPLE_DELETE_IN_PROGRESS:
-        return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(tuple->t_data))
+        return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header))
                    ? fate::held : fate::running;
     case HEAPTUPLE_RECENTLY_DEAD:
-        return TransactionIdPrecedes(dead_after, oldest_xmin) ? fate::gone : fate::held;
+        return TransactionIdPrecedes(dead_after, oldest_xmin_) ? fate::gone : fate::held;
     case HEAPTUPLE_DEAD: break;
     }
     return fate::gone;
 }
 
-} // namespace
-
 void heap_reader::next(heap_page &out) {
-    out.live_bytes = out.dead_bytes = out.free_bytes = out.held_bytes = out.running_bytes = 0;
-    out.live = out.dead = out.kept = out.root_entries = out.dead_pointers = 0;
     block_stream &stream = *stream_;
     call([&] {
         Buffer buffer = stream.next();
-        const BlockNumber block = BufferGetBlockNumber(buffer);
         LockBuffer(buffer, BUFFER_LOCK_SHARE);
-        Page page = BufferGetPage(buffer);
-        if (PageIsNew(page)) {
-            UnlockReleaseBuffer(buffer);
-            return;
-        }
-        out.free_bytes = compat::free_space(page);
-        const bool all_visible = PageIsAllVisible(page);
-        const OffsetNumber last = PageGetMaxOffsetNumber(page);
-        const int columns = RelationGetDescr(relation_)->natts;
-        HeapTupleData tuple;
-        tuple.t_tableOid = RelationGetRelid(relation_);
-        for (OffsetNumber n = FirstOffsetNumber; n <= last; ++n) {
-            ItemId id = PageGetItemId(page, n);
-            if (!ItemIdIsNormal(id) || !plausible(id)) {
-                out.dead_pointers += ItemIdIsDead(id) ? 1 : 0;
-                continue;
-            }
-            tuple.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, id));
-            tuple.t_len = ItemIdGetLength(id);
-            ItemPointerSet(&tuple.t_self, block, n);
-            const fate f = all_visible ? fate::live : judge(&tuple, buffer, oldest_xmin_);
-            if (f == fate::live || f == fate::running) {
-                out.live_bytes += tuple.t_len;
-                ++out.live;
-                if (f == fate::running)
-                    out.running_bytes += tuple.t_len;
-            } else {
-                out.dead_bytes += tuple.t_len;
-                ++out.dead;
-                if (f == fate::gone)
-                    continue;
-                out.held_bytes += tuple.t_len;
-            }
-            if (f != fate::held || !HeapTupleHeaderIsHotUpdated(tuple.t_data))
-                ++out.root_entries;
-            if (out.kept < most_tuples_per_page)
-                out.lengths[out.kept++] =
-                    !plausible(tuple.t_data, tuple.t_len) ? tuple.t_len
-                    : reshape_ || HeapTupleHeaderGetNatts(tuple.t_data) < columns
-                        ? rewritten_length(tuple.t_data, tuple.t_len) : tuple.t_len;
-        }
+        read_page(BufferGetPage(buffer), buffer, out);
         UnlockReleaseBuffer(buffer);
     });
 }
 
-namespace {
+// Inside pg::call. Written for rows that carry their hints: a visibility call costs more than all the rest.
+void heap_reader::read_page(Page page, Buffer buffer, heap_page &out) {
+    heap_page::totals t{};
+    uint32_t runs = 0, run_length = 0, in_run = 0; // the run that is open
+    if (PageIsNew(page)) {
+        out.sum = t;
+        out.runs = 0;
+        return;
+    }
+    t.free_bytes = compat::free_space(page);
+    const bool all_visible = PageIsAllVisible(page);
+    const OffsetNumber last = static_cast<OffsetNumber>(Min(PageGetMaxOffsetNumber(page), most_tuples_per_page));
+    const int columns = reshape_ ? MaxTupleAttributeNumber + 1 : RelationGetDescr(relation_)->natts;
+    for (OffsetNumber n = FirstOffsetNumber; n <= last; ++n) {
+        ItemIdData id = *PageGetItemId(page, n);
+        if (!ItemIdIsNormal(&id) || !plausible(&id)) {
+            t.dead_pointers += ItemIdIsDead(&id) ? 1 : 0;
+            continue;
+        }
+        auto tuple = reinterpret_cast<HeapTupleHeader>(page + ItemIdGetOffset(&id));
+        const uint32_t stored = ItemIdGetLength(&id);
+        const fate f = all_visible ? fate::live : judge(tuple, oldest_xmin_, [&] {
+            return judge_slowly(tuple, stored, address(buffer, n), buffer);
+        });
+        if (f == fate::live || f == fate::running) {
+            t.live_bytes += stored;
+            ++t.live;
+            t.running_bytes += f == fate::running ? stored : 0;
+        } else {
+            t.dead_bytes += stored;
+            ++t.dead;
+            if (f == fate::gone)
+                continue;
+            t.held_bytes += stored;
+        }
+        t.root_entries += f != fate::held || !HeapTupleHeaderIsHotUpdated(tuple) ? 1 : 0;
+        uint32_t length = stored;
+        if (HeapTupleHeaderGetNatts(tuple) < columns && plausible(tuple, stored))
+            length = rewritten_length(tuple, stored);
+        if (length != run_length) {
+            if (in_run > 0)
+                out.kept[runs++] = {static_cast<uint16_t>(run_length), static_cast<uint16_t>(in_run)};
+            run_length = length;
+            in_run = 0;
+        }
+        ++in_run;
+    }
+    if (in_run > 0)
+        out.kept[runs++] = {static_cast<uint16_t>(run_length), static_cast<uint16_t>(in_run)};
+    out.sum = t;
+    out.runs = runs;
+}
 
-// Follows a HOT chain from its root; true when any member is still needed.
-bool chain_needed(Page page, Buffer buffer, uint32_t block, OffsetNumber at, Oid relation,
-                  TransactionId oldest_xmin) {
+// Follows a HOT chain from its root; true when any member is still needed. Inside pg::call.
+bool heap_reader::chain_needed(Page page, Buffer buffer, OffsetNumber at) const {
     TransactionId previous = InvalidTransactionId;
     const OffsetNumber last = PageGetMaxOffsetNumber(page);
     for (int steps = 0; steps <= last; ++steps) {
@@ -216,27 +242,23 @@ bool chain_needed(Page page, Buffer buffer, uint32_t block, OffsetNumber at, Oid
         }
         if (!ItemIdIsNormal(id) || !plausible(id))
             return false;
-        HeapTupleData tuple;
-        tuple.t_tableOid = relation;
-        tuple.t_data = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, id));
-        tuple.t_len = ItemIdGetLength(id);
-        ItemPointerSet(&tuple.t_self, block, at);
+        auto tuple = reinterpret_cast<HeapTupleHeader>(PageGetItem(page, id));
         if (TransactionIdIsValid(previous) &&
-            !TransactionIdEquals(previous, HeapTupleHeaderGetXmin(tuple.t_data)))
+            !TransactionIdEquals(previous, HeapTupleHeaderGetXmin(tuple)))
             return false;
-        const fate f = judge(&tuple, buffer, oldest_xmin);
-        const bool hot_updated = HeapTupleHeaderIsHotUpdated(tuple.t_data);
+        const fate f = judge(tuple, oldest_xmin_, [&] {
+            return judge_slowly(tuple, ItemIdGetLength(id), address(buffer, at), buffer);
+        });
+        const bool hot_updated = HeapTupleHeaderIsHotUpdated(tuple);
         if (f == fate::live || f == fate::running || (f == fate::held && !hot_updated))
             return true;
         if (!hot_updated)
             return false;
-        previous = HeapTupleHeaderGetUpdateXid(tuple.t_data);
-        at = ItemPointerGetOffsetNumber(&tuple.t_data->t_ctid);
+        previous = HeapTupleHeaderGetUpdateXid(tuple);
+        at = ItemPointerGetOffsetNumber(&tuple->t_ctid);
     }
     return false;
 }
-
-} // namespace
 
 void heap_reader::live_roots(uint32_t block, std::span<const uint16_t> offsets,
                              std::span<bool> live) {
@@ -246,8 +268,7 @@ void heap_reader::live_roots(uint32_t block, std::span<const uint16_t> offsets,
         LockBuffer(buffer, BUFFER_LOCK_SHARE);
         Page page = BufferGetPage(buffer);
         for (size_t i = 0; i < offsets.size(); ++i)
-            live[i] = !PageIsNew(page) && chain_needed(page, buffer, block, offsets[i],
-                                                       RelationGetRelid(relation_), oldest_xmin_);
+            live[i] = !PageIsNew(page) && chain_needed(page, buffer, offsets[i]);
         UnlockReleaseBuffer(buffer);
     });
 }

@@ -35,15 +35,21 @@ constexpr int most_tuples_per_page = MaxHeapTuplesPerPage;
 
 // What one heap page holds. In bytes as pgstattuple counts them.
 struct heap_page {
-    uint32_t live_bytes, dead_bytes, free_bytes;
-    uint32_t held_bytes;      // part of dead_bytes that some transaction may still see
-    uint32_t running_bytes;   // part of live_bytes written or deleted by running transactions
-    uint32_t live, dead;      // tuples
-    uint32_t dead_pointers;   // pruned rows whose line pointers and index entries wait for VACUUM
-    uint32_t root_entries;    // index entries a rebuild makes for this page
-    uint32_t kept;            // tuples that a rewrite keeps …
-    uint16_t lengths[most_tuples_per_page]; // … and their lengths after it
+    struct totals {
+        uint32_t live_bytes, dead_bytes, free_bytes;
+        uint32_t held_bytes;    // part of dead_bytes that some transaction may still see
+        uint32_t running_bytes; // part of live_bytes written or deleted by running transactions
+        uint32_t live, dead;    // tuples
+        uint32_t dead_pointers; // pruned rows whose line pointers and index entries wait for VACUUM
+        uint32_t root_entries;  // index entries a rebuild makes for this page
+    } sum;
+    uint32_t runs;              // tuples that a rewrite keeps, in order, as runs of one length …
+    struct run {
+        uint16_t length, count; // … after it
+    } kept[most_tuples_per_page];
 };
+
+enum class fate { live, running, held, gone }; // of a row
 
 class heap_reader {
   public:
@@ -69,6 +75,9 @@ class heap_reader {
     int fillfactor() const;
 
   private:
+    void read_page(Page page, Buffer buffer, heap_page &out);
+    fate judge_slowly(HeapTupleHeader tuple, uint32_t length, ItemPointerData at, Buffer buffer) const;
+    bool chain_needed(Page page, Buffer buffer, OffsetNumber at) const;
     uint16_t rewritten_length(HeapTupleHeader tuple, uint32_t length);
     Relation relation_;
     BufferAccessStrategy ring_;

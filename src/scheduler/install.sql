@@ -317,7 +317,7 @@ SELECT * FROM (VALUES
      'CALL dbopt.maintenance_run(actions => ''{analyze}'')', 'maintenance', 'maintenance_run'),
     ('health_check',      '*/5 * * * *', 'SELECT * FROM dbopt.health(''warning'')', 'monitor', 'health'),
     ('long_query_check',  '* * * * *',   'SELECT * FROM dbopt.long_running_queries', 'monitor', NULL),
-    ('collect_bloat',     '30 1 * * *',  'SELECT * FROM dbopt.bloat_collect()', 'bloat', 'bloat_collect'),
+    ('collect_bloat',     '30 1 * * *',  'CALL dbopt.bloat_collect_run()', 'bloat', 'bloat_collect_run'),
     ('snapshot',          '*/5 * * * *', 'SELECT dbopt.snapshot()', 'monitor', 'snapshot')
 ) v(job, schedule, command, area, needs);
 COMMENT ON VIEW dbopt._default_jobs IS 'internal: the jobs that schedule_defaults() registers';

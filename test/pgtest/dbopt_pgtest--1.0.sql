@@ -18,3 +18,4 @@ CREATE FUNCTION containers(n int) RETURNS bigint LANGUAGE c AS 'dbopt_pgtest', '
 CREATE FUNCTION guard_cost_ratio() RETURNS float8 LANGUAGE c AS 'dbopt_pgtest', 'dbopt_pgtest_cost';
 CREATE FUNCTION who_am_i() RETURNS text LANGUAGE c AS 'dbopt_pgtest', 'dbopt_pgtest_who';
 CREATE FUNCTION who_is_the_twin() RETURNS text LANGUAGE c AS 'dbopt_pgtwin', 'dbopt_pgtwin_who';
+CREATE FUNCTION like_heap(internal) RETURNS table_am_handler LANGUAGE c AS 'dbopt_pgtest', 'dbopt_pgtest_access_method';

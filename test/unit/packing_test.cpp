@@ -32,6 +32,41 @@ TEST(HeapPacker, ARowLargerThanTheFillfactorGetsItsOwnPage) {
     EXPECT_EQ(heap_pages(3, 5000, 10), 3u);
 }
 
+// Runs of equal rows are a shortcut, nothing else; checked against the rule written down plainly.
+TEST(HeapPacker, RunsAreRowsOneByOne) {
+    uint64_t state = 7;
+    auto random = [&](uint32_t below) { // xorshift
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        return static_cast<uint32_t>(state % below);
+    };
+    for (const uint32_t fillfactor : {10u, 50u, 70u, 99u, 100u})
+        for (int round = 0; round < 200; ++round) {
+            heap_packer runs({.fillfactor = fillfactor}), rows({.fillfactor = fillfactor});
+            uint64_t full = 0;
+            uint32_t used = 0, count = 0;
+            const uint32_t reserve = 8192 * (100 - fillfactor) / 100;
+            for (int k = 0; k < 60; ++k) {
+                const uint32_t length = 24 + random(round % 3 == 0 ? 8136 : 300), times = 1 + random(400);
+                runs.add(length, times);
+                for (uint32_t i = 0; i < times; ++i) {
+                    rows.add(length);
+                    const uint32_t aligned = align_up(length, 8), left = 8168 - used;
+                    if (count > 0 && (count >= 291 || left < 4 || aligned + reserve > left - 4)) {
+                        ++full;
+                        used = count = 0;
+                    }
+                    used = std::min(used + aligned + 4, 8168u);
+                    ++count;
+                }
+                ASSERT_EQ(runs.full_pages(), full + 1) << "fillfactor " << fillfactor << ", round " << round;
+                ASSERT_EQ(rows.full_pages(), full + 1);
+                ASSERT_EQ(runs.pages(), rows.pages());
+            }
+        }
+}
+
 TEST(BtreePacker, PlainEntriesAtFillfactorNinety) {
     btree_packer p({.deduplicate = false});
     p.add(16, 366 * 100);

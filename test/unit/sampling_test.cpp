@@ -7,16 +7,21 @@
 
 using namespace dbopt::core;
 
-TEST(StratifiedBlocks, AreAscendingDistinctAndOnePerStratum) {
+TEST(StratifiedBlocks, AreAscendingDistinctAndTwoPerStratum) {
     random_source random(1);
-    for (const uint32_t blocks : {1u, 7u, 1000u, 12345u, 4000000u})
-        for (const uint32_t n : {1u, 5u, 600u, 999u}) {
+    for (const uint32_t blocks : {1u, 2u, 7u, 1000u, 12345u, 4000000u})
+        for (const uint32_t n : {1u, 2u, 6u, 600u, 999u, 1000u}) {
             const auto chosen = stratified_blocks(blocks, n, random);
-            ASSERT_EQ(chosen.size(), std::min(n, blocks));
+            const uint32_t even = n + n % 2;
+            ASSERT_EQ(chosen.size(), std::min(even, blocks));
             for (size_t i = 0; i < chosen.size(); ++i) {
                 ASSERT_LT(chosen[i], blocks);
                 if (i > 0) {
                     ASSERT_LT(chosen[i - 1], chosen[i]);
+                }
+                if (const uint64_t strata = even / 2; even < blocks) {
+                    ASSERT_GE(chosen[i], blocks * (i / 2) / strata);
+                    ASSERT_LT(chosen[i], blocks * (i / 2 + 1) / strata);
                 }
             }
         }
@@ -26,10 +31,10 @@ TEST(StratifiedBlocks, HitEveryBlockEquallyOften) {
     random_source random(2);
     std::vector<int> hits(100);
     for (int round = 0; round < 20000; ++round)
-        for (const uint32_t b : stratified_blocks(100, 7, random))
+        for (const uint32_t b : stratified_blocks(100, 8, random))
             ++hits[b];
     for (const int h : hits)
-        EXPECT_NEAR(h, 1400, 250);
+        EXPECT_NEAR(h, 1600, 200);
 }
 
 TEST(EstimateMean, ReadingEverythingLeavesNoDoubt) {
@@ -98,6 +103,59 @@ TEST(EstimateMean, IntervalsCoverTheTruth) {
     }
 }
 
+namespace {
+struct trial {
+    double coverage, width_over_error; // mean half-width over 1.96 standard deviations of the estimate
+};
+trial try_often(std::span<const double> population, uint32_t n, double range, int seeds = 2000) {
+    double truth = 0, squares = 0, widths = 0;
+    for (const double v : population)
+        truth += v / static_cast<double>(population.size());
+    int covered = 0;
+    const auto blocks = static_cast<uint32_t>(population.size());
+    for (int seed = 1; seed <= seeds; ++seed) {
+        random_source random(static_cast<uint64_t>(seed));
+        std::vector<double> y;
+        for (const uint32_t b : stratified_blocks(blocks, n, random))
+            y.push_back(population[b]);
+        const estimate e = estimate_mean(y, blocks, range);
+        squares += (e.mean - truth) * (e.mean - truth) / seeds;
+        widths += e.half_width / seeds;
+        covered += std::abs(e.mean - truth) <= e.half_width;
+    }
+    return {static_cast<double>(covered) / seeds, widths / (1.96 * std::sqrt(squares))};
+}
+} // namespace
+
+// Where a good part of all blocks is read and the rows follow a pattern, the blocks that are left unread are
+// no less uncertain than those of a random table.
+TEST(EstimateMean, CoversPatternsOfLargeSamples) {
+    for (const uint32_t period : {2u, 3u, 4u, 5u, 7u, 12u})
+        for (const uint32_t n : {1000u, 2000u, 3500u}) {
+            std::vector<double> population(8334);
+            for (size_t b = 0; b < population.size(); ++b)
+                population[b] = b % period == 0 ? 2000 : 1000;
+            EXPECT_GE(try_often(population, n, 0).coverage, 0.93) << "period " << period << ", n " << n;
+        }
+}
+
+// Neither too narrow nor much too wide, for noise and for a few jumps between levels.
+TEST(EstimateMean, IsAsWideAsItHasToBe) {
+    random_source world(5);
+    std::vector<double> noise(20000), jumps(20000);
+    for (size_t b = 0; b < noise.size(); ++b) {
+        noise[b] = 8192 * world.uniform();
+        jumps[b] = b / 2300 % 2 == 0 ? 8192 : 0;
+    }
+    const trial random = try_often(noise, 600, 0);
+    EXPECT_GT(random.coverage, 0.93);
+    EXPECT_LT(random.coverage, 0.97);
+    EXPECT_NEAR(random.width_over_error, 1, 0.1);
+    const trial stepped = try_often(jumps, 600, 0);
+    EXPECT_GT(stepped.coverage, 0.93);
+    EXPECT_LT(stepped.width_over_error, 1.6);
+}
+
 TEST(SampleSizeFor, GrowsWithTheSquareAndStopsWhenGoodEnough) {
     EXPECT_EQ(sample_size_for(0.2, 0.3, 600), 600u);
     EXPECT_NEAR(sample_size_for(0.4, 0.3, 600), 600 * 1.1 * 16 / 9, 2);
@@ -110,12 +168,12 @@ TEST(SampleSizeFor, CountsWhatIsLeftUnread) {
     EXPECT_LE(sample_size_for(0.6, 0.3, 400, 1000), 1000u);
 }
 
-// Every stratum of the finer sample holds exactly one block, old or new.
+// Every stratum of the finer sample holds exactly two blocks, old or new.
 TEST(MoreBlocks, KeepsWhatWasRead) {
     for (const uint32_t blocks : {1000u, 4099u, 9346u, 120000u})
         for (const uint32_t times : {2u, 3u, 4u}) {
             random_source random(blocks + times);
-            const uint32_t n = 123;
+            const uint32_t n = 124;
             const auto have = stratified_blocks(blocks, n, random);
             const auto more = more_blocks(blocks, have, n, times, random);
             ASSERT_EQ(more.size(), n * (times - 1));
@@ -123,8 +181,8 @@ TEST(MoreBlocks, KeepsWhatWasRead) {
             all.insert(all.end(), more.begin(), more.end());
             std::sort(all.begin(), all.end());
             for (uint32_t i = 0; i < n * times; ++i) {
-                EXPECT_GE(all[i], uint64_t{blocks} * i / (n * times));
-                EXPECT_LT(all[i], uint64_t{blocks} * (i + 1) / (n * times));
+                EXPECT_GE(all[i], uint64_t{blocks} * (i / 2) / (n * times / 2));
+                EXPECT_LT(all[i], uint64_t{blocks} * (i / 2 + 1) / (n * times / 2));
             }
         }
 }
