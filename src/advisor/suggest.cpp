@@ -20,7 +20,7 @@ double seconds() {
 struct workload {
     std::vector<double> weight, cost;
     std::vector<int64_t> id;
-    std::vector<int> position;
+    std::vector<int> position, relations;
     std::vector<Oid> role;
 };
 
@@ -88,6 +88,7 @@ workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
             continue;
         }
         all.note(uses);
+        w.relations.push_back(static_cast<int>(uses.size()));
         inspected.emplace_back(number, std::move(uses));
         if (o.observed && q.weight >= 3) // what ran once or twice was a load or a repair
             all.add_writes(number, q.rows);
@@ -105,6 +106,38 @@ workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
     return w;
 }
 
+// What reading each relation costs with each candidate, for the arithmetic of the search.
+std::vector<std::vector<int>> rivals(whatif::engine &engine, const universe &all, const workload &w, int query,
+                                     const std::map<int, int> &by_engine) {
+    std::vector<int> ids;
+    for (const std::vector<int> &some : {all.own(query), all.shared(query)})
+        for (const int i : some)
+            ids.push_back(all[i].engine_id);
+    if (ids.empty())
+        return {};
+    const role_scope as(w.role[query]);
+    std::vector<std::vector<int>> out = engine.price(query, ids);
+    for (std::vector<int> &purpose : out)
+        for (int &id : purpose)
+            id = by_engine.at(id);
+    return out;
+}
+
+core::planned translated(const whatif::outcome &o, const std::map<int, int> &by_engine) {
+    core::planned out{.cost = o.cost, .used = {}, .leaves = {}, .needs = {}, .apart = true};
+    for (const int id : o.used)
+        out.used.push_back(by_engine.at(id));
+    for (const int id : o.needs)
+        out.needs.push_back(by_engine.at(id));
+    for (const whatif::outcome::leaf &l : o.leaves) {
+        core::planned::leaf to{.now = l.now, .options = {}};
+        for (const auto &[id, cost] : l.options)
+            to.options.push_back({id < 0 ? -1 : by_engine.at(id), cost});
+        out.leaves.push_back(std::move(to));
+    }
+    return out;
+}
+
 core::search_result search(whatif::engine &engine, universe &all, const workload &w,
                            const suggest_options &o, double started, core::index_search **keep,
                            std::unique_ptr<core::index_search> &owner) {
@@ -115,15 +148,16 @@ core::search_result search(whatif::engine &engine, universe &all, const workload
                            .relation = all[i].shape.relation,
                            .width = static_cast<int>(all[i].shape.width()),
                            .prefixes = all.prefixes(i)});
-    std::vector<core::search_query> queries;
-    for (size_t q = 0; q < w.weight.size(); ++q)
-        queries.push_back({.weight = w.weight[q],
-                           .cost = w.cost[q],
-                           .relevant = all.own(static_cast<int>(q)),
-                           .shared = all.shared(static_cast<int>(q))});
     std::map<int, int> by_engine;
     for (int i = 0; i < all.size(); ++i)
         by_engine[all[i].engine_id] = i;
+    std::vector<core::search_query> queries;
+    for (size_t q = 0; q < w.weight.size(); ++q) {
+        const int n = static_cast<int>(q);
+        queries.push_back({.weight = w.weight[q], .cost = w.cost[q], .relevant = all.own(n), .shared = all.shared(n)});
+        queries.back().rivals = rivals(engine, all, w, n, by_engine);
+        queries.back().effort = std::pow(1.7, std::max(0, w.relations[q] - 5));
+    }
     core::search_limits limits;
     if (o.budget_bytes)
         limits.budget = static_cast<double>(*o.budget_bytes) * 0.995; // sizes are estimates
@@ -138,10 +172,7 @@ core::search_result search(whatif::engine &engine, universe &all, const workload
                 ids.push_back(all[i].engine_id);
             const role_scope as(w.role[q]);
             const whatif::outcome outcome = engine.plan(q, ids);
-            core::planned p{.cost = outcome.cost, .used = {}};
-            for (const int id : outcome.used)
-                p.used.push_back(by_engine.at(id));
-            return p;
+            return translated(outcome, by_engine);
         },
         seconds, limits);
     *keep = owner.get();
@@ -243,7 +274,7 @@ std::vector<suggestion> suggest(const suggest_options &o) {
         int best = -1;
         double most = 0;
         for (size_t q = 0; q < w.weight.size(); ++q) {
-            const double cost = searched->exact(static_cast<int>(q), set);
+            const double cost = searched->cost_under(static_cast<int>(q), set);
             if (cost < now[q] * 0.999) {
                 s.query_ids.push_back(w.id[q]);
                 if ((now[q] - cost) * w.weight[q] > most) {

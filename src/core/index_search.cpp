@@ -8,7 +8,8 @@ namespace dbopt::core {
 index_search::index_search(std::vector<search_index> indexes, std::vector<search_query> queries,
                            planner plan, clock now, search_limits limits)
     : indexes_(std::move(indexes)), queries_(std::move(queries)), plan_(std::move(plan)),
-      now_(std::move(now)), limits_(limits), known_(queries_.size()), uses_(indexes_.size()), changed_at_(queries_.size(), -1) {
+      now_(std::move(now)), limits_(limits), known_(queries_.size()), uses_(indexes_.size()), favoured_(indexes_.size(), 0),
+      changed_at_(queries_.size(), -1) {
     for (size_t q = 0; q < queries_.size(); ++q) {
         knowledge &k = known_[q];
         k.local = queries_[q].relevant;
@@ -16,15 +17,27 @@ index_search::index_search(std::vector<search_index> indexes, std::vector<search
         k.local.insert(k.local.end(), queries_[q].shared.begin(), queries_[q].shared.end());
         if (k.local.size() > most_relevant)
             k.local.resize(most_relevant);
+        std::map<int, int> numbers;
         for (size_t i = 0; i < k.local.size(); ++i) {
             uses_[k.local[i]].push_back({static_cast<int>(q), static_cast<int>(i)});
-            if (i < own && indexes_[k.local[i]].bytes <= limits_.budget)
+            numbers[k.local[i]] = static_cast<int>(i);
+            if ((i < own || !queries_[q].rivals.empty()) && indexes_[k.local[i]].bytes <= limits_.budget)
                 k.fitting.set(i);
+            k.unrivalled.set(i);
+        }
+        for (const std::vector<int> &purpose : queries_[q].rivals) {
+            std::vector<int> local;
+            for (const int candidate : purpose)
+                if (const auto at = numbers.find(candidate); at != numbers.end()) {
+                    local.push_back(at->second);
+                    k.unrivalled.reset(static_cast<size_t>(at->second));
+                }
+            k.rivals.push_back(std::move(local));
         }
         k.best = queries_[q].cost;
-        k.atoms.push_back({{}, queries_[q].cost});
-        k.facts.push_back({{}, {}, queries_[q].cost});
-        base_ += queries_[q].weight * queries_[q].cost;
+        k.skeletons.push_back({.needs = {}, .rest = k.best, .leaves = {}, .least = k.best, .used = {}, .cost = k.best});
+        k.facts.push_back({{}, {}, k.best});
+        base_ += queries_[q].weight * k.best;
     }
 }
 
@@ -35,59 +48,135 @@ const index_search::fact *index_search::settling(int q, const bits &set) const {
     return nullptr;
 }
 
+// Of a set, the best few for each purpose: the planner would take none of the others.
+index_search::bits index_search::worth_showing(int q, const bits &set) const {
+    const knowledge &k = known_[q];
+    if (k.rivals.empty())
+        return set;
+    bits out = set & k.unrivalled;
+    for (const std::vector<int> &purpose : k.rivals) {
+        int shown = 0;
+        for (const int i : purpose)
+            if (set[static_cast<size_t>(i)]) {
+                out.set(static_cast<size_t>(i));
+                if (++shown == 2) // two: the second may be good for something else, too
+                    break;
+            }
+    }
+    return out;
+}
+
+int index_search::local_of(int q, int candidate) const {
+    for (const auto &[query, local] : uses_[candidate])
+        if (query == q)
+            return local;
+    return -1;
+}
+
+index_search::bits index_search::local_bits(int q, std::span<const int> candidates) const {
+    bits out;
+    for (const int candidate : candidates)
+        if (const int local = local_of(q, candidate); local >= 0)
+            out.set(static_cast<size_t>(local));
+    return out;
+}
+
 // What the planner says for a set; asks it only when no fact settles it.
-double index_search::look(int q, const bits &shown) {
-    if (const fact *known = settling(q, shown))
-        return known->cost;
+double index_search::look(int q, const bits &shown, bool even_if_known) {
+    if (!even_if_known)
+        if (const fact *known = settling(q, shown))
+            return known->cost;
     knowledge &k = known_[q];
+    const bits showing = worth_showing(q, shown);
     std::vector<int> set;
     for (size_t i = 0; i < k.local.size(); ++i)
-        if (shown[i])
+        if (showing[i])
             set.push_back(k.local[i]);
     const planned p = plan_(q, set);
+    ++k.asked;
     ++plans_;
-    bits used;
-    for (const int candidate : p.used)
-        for (size_t i = 0; i < k.local.size(); ++i)
-            if (k.local[i] == candidate)
-                used.set(i);
+    const bits used = local_bits(q, p.used);
     k.facts.push_back({shown, used, p.cost});
     k.pool |= used;
     k.best = std::min(k.best, p.cost);
-    const bool dominated = std::any_of(k.atoms.begin(), k.atoms.end(), [&](const atom &a) {
-        return a.cost <= p.cost && (a.used & ~used).none();
-    });
-    if (!dominated) {
-        std::erase_if(k.atoms, [&](const atom &a) {
-            return a.cost >= p.cost && (used & ~a.used).none() && a.used != used;
-        });
-        const auto at = std::lower_bound(k.atoms.begin(), k.atoms.end(), p.cost,
-                                         [](const atom &a, double c) { return a.cost < c; });
-        k.atoms.insert(at, {used, p.cost});
-    }
+    for (const int candidate : p.used)
+        favoured_[candidate] = 1;
+    if (p.apart)
+        note_opaque(q, p.needs);
+    learn(q, shown, used, p);
     return p.cost;
 }
 
-double index_search::exact(int q, const std::vector<int> &set) {
-    bits shown;
-    const knowledge &k = known_[q];
-    for (size_t i = 0; i < k.local.size(); ++i)
-        if (std::find(set.begin(), set.end(), k.local[i]) != set.end())
-            shown.set(i);
-    return look(q, shown);
+// Where a plan cannot be taken apart (a subquery that runs for each row, say), what stands on the same
+// relations is asked about one by one.
+void index_search::note_opaque(int q, std::span<const int> needs) {
+    knowledge &k = known_[q];
+    for (const int candidate : needs)
+        for (size_t i = 0; i < k.local.size(); ++i)
+            if (indexes_[k.local[i]].relation == indexes_[candidate].relation)
+                k.opaque.set(i);
+}
+
+// The plan as a skeleton, unless those that are known have foreseen it. One that promised the same set for
+// less was wrong about it: it counts for its own plan from now on, and elsewhere for as much more.
+void index_search::learn(int q, const bits &shown, const bits &used, const planned &p) {
+    knowledge &k = known_[q];
+    const size_t before = k.skeletons.size();
+    for (size_t i = 0; i < before; ++i) {
+        skeleton &s = k.skeletons[i];
+        const double promised = value(s, shown, 1e300, nullptr);
+        if (promised >= p.cost * 0.999)
+            continue;
+        skeleton own{.needs = s.used, .rest = s.cost, .leaves = {}, .least = s.cost, .used = s.used, .cost = s.cost};
+        s.rest += p.cost - promised;
+        s.least += p.cost - promised;
+        s.cost = std::max(s.cost, s.least);
+        k.skeletons.push_back(std::move(own));
+    }
+    if (cheapest(q, used).cost > p.cost * 1.0002 || k.skeletons.size() == 1)
+        k.skeletons.push_back(taken_apart(q, used, p));
+    std::sort(k.skeletons.begin(), k.skeletons.end(),
+              [](const skeleton &a, const skeleton &b) { return a.least < b.least; });
+}
+
+index_search::skeleton index_search::taken_apart(int q, const bits &used, const planned &p) {
+    knowledge &k = known_[q];
+    skeleton s{.needs = p.apart ? local_bits(q, p.needs) : used, .rest = p.cost, .leaves = {}, .least = 0, .used = used, .cost = p.cost};
+    for (const planned::leaf &l : p.leaves) {
+        leaf to{.base = 1e300, .any = {}, .options = {}};
+        for (const planned::option &o : l.options) {
+            if (o.index < 0) {
+                to.base = o.cost;
+                continue;
+            }
+            const int local = local_of(q, o.index);
+            if (local < 0)
+                continue;
+            to.any.set(static_cast<size_t>(local));
+            to.options.emplace_back(local, o.cost);
+        }
+        s.rest -= l.now;
+        s.least += to.options.empty() ? to.base : std::min(to.base, to.options[0].second);
+        k.pool |= to.any & k.fitting;
+        s.leaves.push_back(std::move(to));
+    }
+    s.least += s.rest;
+    return s;
+}
+
+double index_search::cost_under(int q, const std::vector<int> &set) const {
+    const bits shown = local_bits(q, set);
+    const fact *known = settling(q, shown);
+    return known != nullptr ? known->cost : cheapest(q, shown).cost;
 }
 
 double index_search::estimate(int q, std::span<const int> set) const {
-    const knowledge &k = known_[q];
     bits shown;
     for (const int candidate : set)
         for (const auto &[query, local] : uses_[candidate])
             if (query == q)
-                shown.set(local);
-    for (const atom &a : k.atoms)
-        if ((a.used & ~shown).none())
-            return a.cost;
-    return queries_[q].cost;
+                shown.set(static_cast<size_t>(local));
+    return cheapest(q, shown).cost;
 }
 
 std::vector<int> index_search::pool(int q) const {
@@ -98,112 +187,18 @@ std::vector<int> index_search::pool(int q) const {
     return out;
 }
 
-// The query with everything, then with ever smaller candidates, then without each of its favourites:
-// what is used in any of these is the pool worth searching.
-void index_search::explore(int q) {
-    knowledge &k = known_[q];
-    if (k.fitting.none())
-        return;
-    const double all = look(q, k.fitting);
-    if (all > queries_[q].cost * 0.9995)
-        return;
-    const bits favourites = k.facts.back().used;
-    std::map<int, bits> by_width;
-    std::map<unsigned, bits> by_relation;
-    std::map<int, bits> by_size;
-    for (size_t i = 0; i < k.local.size(); ++i) {
-        if (!k.fitting[i])
-            continue;
-        const search_index &x = indexes_[k.local[i]];
-        for (int w = x.width; w <= 4; ++w)
-            by_width[w].set(i);
-        by_relation[x.relation].set(i);
-        if (limits_.budget < 1e200)
-            for (int halving = 1; halving <= 5; ++halving)
-                if (x.bytes <= limits_.budget / std::exp2(halving))
-                    by_size[halving].set(i);
-    }
-    for (const auto &[w, set] : by_width)
-        look(q, set);
-    for (const auto &[h, set] : by_size)
-        if (!late())
-            look(q, set);
-    without_favourites(q, favourites);
-    if (by_relation.size() > 1)
-        for (const auto &[r, set] : by_relation)
-            if (!late())
-                look(q, set);
-    // A shorter index than a favourite may be nearly as good and much smaller.
-    const bits pool = k.pool;
-    for (size_t i = 0; i < k.local.size(); ++i)
-        if (pool[i])
-            for (const int prefix : indexes_[k.local[i]].prefixes)
-                for (size_t p = 0; p < k.local.size(); ++p)
-                    if (k.local[p] == prefix && k.fitting[p])
-                        k.pool.set(p);
-}
-
-// Without each favourite, then without each favourite of those plans, and so on for a while: what
-// a good plan hides is the next best one.
-void index_search::without_favourites(int q, const bits &favourites) {
-    const knowledge &k = known_[q];
-    std::vector<bits> shown{k.fitting};
-    const int64_t most = plans_ + std::clamp<int64_t>(250 / static_cast<int64_t>(queries_.size()), 10, 40);
-    for (size_t at = 0; at < shown.size() && shown.size() < 200 && plans_ < most; ++at) {
-        const bits set = shown[at];
-        const fact *known = settling(q, set);
-        const bits used = at == 0 ? favourites : known != nullptr ? known->used : bits();
-        for (size_t i = 0; i < k.local.size() && plans_ < most && !late(); ++i)
-            if (used[i]) {
-                shown.push_back(bits(set).reset(i));
-                look(q, shown.back());
-            }
-    }
-}
-
-// What one query's plans use is worth trying in every other query it could serve.
-void index_search::share_pools() {
-    std::vector<char> pooled(indexes_.size(), 0);
-    for (const knowledge &k : known_)
-        for (size_t i = 0; i < k.local.size(); ++i)
-            if (k.pool[i])
-                pooled[k.local[i]] = 1;
-    for (knowledge &k : known_)
-        for (size_t i = 0; i < k.local.size(); ++i)
-            if (pooled[k.local[i]] && indexes_[k.local[i]].bytes <= limits_.budget)
-                k.pool.set(i);
-}
-
-// The pool without what its plan uses, and so on until what is left gains nothing worth mentioning in
-// any combination, which one plan settles for all of it. The others are looked at one by one.
-void index_search::explore_singles(int q, double negligible) {
-    knowledge &k = known_[q];
-    if (k.best > queries_[q].cost * 0.9995)
-        return;
-    bits left = k.pool;
-    while (left.any() && !late()) {
-        const double cost = look(q, left);
-        const fact *known = settling(q, left);
-        if (known == nullptr || (queries_[q].cost - cost) * queries_[q].weight <= negligible)
-            break;
-        left &= ~known->used;
-    }
-    for (size_t i = 0; i < k.local.size() && !late(); ++i)
-        if (k.pool[i] && !left[i])
-            look(q, bits().set(i));
-}
-
-// Plans every query for the set, and for the set plus whatever still fits. True when that taught
+// Plans every query for the set, and at first for the set plus whatever still fits. True when that taught
 // the search something.
-bool index_search::verify(configuration &c) {
+bool index_search::verify(configuration &c, int round) {
     const int64_t before = plans_;
     for (size_t q = 0; q < queries_.size(); ++q) {
         const int n = static_cast<int>(q);
         knowledge &k = known_[q];
         if (k.best > queries_[q].cost * 0.9995)
             continue;
-        look(n, c.by_query[q]);
-        if (late())
+        const double now = look(n, c.by_query[q]);
+        const bool matters = queries_[q].weight * (now - k.best) > 0.002 * c.total;
+        if (late() || !matters || (round > 1 && !k.rivals.empty()))
             continue;
         bits more = c.by_query[q];
         for (size_t i = 0; i < k.local.size(); ++i)
@@ -216,7 +211,7 @@ bool index_search::verify(configuration &c) {
     return plans_ != before;
 }
 
-// By benefit per byte. The costs on the way are planned for as long as that is cheap; the last is.
+// By benefit per byte. The last cost is planned (the set has been verified), those on the way are reckoned.
 std::vector<search_step> index_search::ranked(const configuration &chosen) {
     std::vector<search_step> steps;
     std::vector<int> left;
@@ -225,7 +220,6 @@ std::vector<search_step> index_search::ranked(const configuration &chosen) {
             left.push_back(static_cast<int>(i));
     configuration c = empty();
     double before = base_;
-    const int64_t most = plans_ + 3 * static_cast<int64_t>(queries_.size());
     while (!left.empty()) {
         size_t best = 0;
         double highest = -1e300;
@@ -239,12 +233,6 @@ std::vector<search_step> index_search::ranked(const configuration &chosen) {
         const int index = left[best];
         left.erase(left.begin() + static_cast<long>(best));
         toggle(c, index);
-        if (plans_ < most && !late()) {
-            for (const auto &[q, local] : live_[index])
-                look(q, c.by_query[q]);
-            prepare();
-            settle(c);
-        }
         steps.push_back({index, before, c.total});
         before = c.total;
     }
@@ -285,7 +273,12 @@ search_result index_search::run() {
     out.cost_before = base_;
     for (const int q : order)
         if (!late())
-            explore(q);
+            explore(q, 0);
+    if (limits_.deadline < 1e200)
+        explore_until_ = now_() + 0.4 * (limits_.deadline - now_());
+    for (int depth = 1; depth <= 4; ++depth)
+        for (const int q : order)
+            explore(q, depth);
     out.plans_exploring = plans_;
     share_pools();
     double floor = 0; // what the workload costs at the very least
@@ -300,7 +293,7 @@ search_result index_search::run() {
     for (int round = 0; round < 12; ++round) {
         configuration found = best;
         improve(found, round);
-        const bool learned = verify(found);
+        const bool learned = verify(found, round);
         settle(best);
         if (found.total < best.total)
             best = std::move(found);
@@ -308,8 +301,8 @@ search_result index_search::run() {
             break;
     }
     out.complete = !late();
-    verify(best);
     prune(best);
+    verify(best, 2);
     out.steps = ranked(best);
     out.cost_after = out.steps.empty() ? base_ : out.steps.back().cost_after;
     out.plans = plans_;

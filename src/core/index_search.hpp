@@ -1,12 +1,14 @@
 // Anytime search for the best set of indexes under a budget. Pure: the planner is a function.
 //
 // A planner call for query q shown the set S returns the cost c and the used part U of S. Because the
-// plan needs nothing but U, c is also the cost for every set between U and S, and at most c for every
-// set that contains U. The search keeps these facts ("atoms": U, c) per query. Then
-//     cost(q, C) = min { c : U is a part of C }
-// is arithmetic, and a real plan is made only where the known facts do not settle the answer.
-// Greedy by benefit per byte, with atoms (not only single indexes) as moves, then exchanges; the
-// result is planned for real, which adds facts, and the search repeats until nothing is new.
+// plan needs nothing but U, c is also the cost for every set between U and S (a "fact"), and at most c for
+// every set that contains U. A plan that is taken apart says more: in each place where it reads a relation
+// other indexes can stand, at costs that are known, while the rest of the plan stays. Such a skeleton is
+//     cost(C) = rest + sum over its leaves of min { cost of option i : i in C }
+// and the cost of a query under C is that of its cheapest skeleton: arithmetic. A real plan is made only
+// for what the search has chosen; it adds a skeleton, or corrects one, and the search repeats until
+// nothing is new. Greedy by benefit per byte, with what plans use together (not only single indexes) as
+// moves, then exchanges.
 // Related: Extend (Schlosser et al. 2019) for benefit per byte; INUM (Papadomanolakis et al. 2007)
 // for re-using plans.
 #pragma once
@@ -14,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <random>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -32,10 +35,25 @@ struct search_query {
     double cost = 0;          // with no new index
     std::vector<int> relevant; // candidates made for this query
     std::vector<int> shared;   // made for others, yet of use here: looked at once another uses them
+    // For each purpose in the query's plans, the candidates that serve it, best first. Of a set the planner
+    // needs to see the first ones of each only. Empty: not known, it is shown all.
+    std::vector<std::vector<int>> rivals = {};
+    double effort = 1; // of planning it, against a simple one
 };
 struct planned {
     double cost = 0;
     std::vector<int> used;
+    struct option {
+        int index; // -1: what is there without new indexes
+        double cost;
+    };
+    struct leaf {
+        double now = 0;              // what the plan's own way costs, part of its cost
+        std::vector<option> options; // the own way among them; nothing after -1
+    };
+    std::vector<leaf> leaves = {};
+    std::vector<int> needs = {}; // of `used`, those that no leaf speaks for
+    bool apart = false;          // leaves and needs are filled in
 };
 struct search_limits {
     double budget = 1e300;
@@ -63,9 +81,9 @@ class index_search {
     index_search(std::vector<search_index> indexes, std::vector<search_query> queries, planner plan,
                  clock now, search_limits limits);
     search_result run();
-    // Cost of one query under a set, for evidence. Plans when the facts do not settle it.
-    double exact(int query, const std::vector<int> &set);
-    // The same by arithmetic alone, and the candidates worth asking about; for measuring.
+    // Cost of one query under a set, for evidence: as planned if it was, else reckoned.
+    double cost_under(int query, const std::vector<int> &set) const;
+    // Always reckoned, and the candidates worth asking about; for measuring.
     double estimate(int query, std::span<const int> set) const;
     std::vector<int> pool(int query) const;
 
@@ -73,9 +91,18 @@ class index_search {
 
   private:
     using bits = std::bitset<most_relevant>;
-    struct atom {
-        bits used;
-        double cost;
+    struct leaf {
+        double base; // without any of the options; infinite if one is needed
+        bits any;
+        std::vector<std::pair<int, double>> options; // local number, cost: cheapest first
+    };
+    struct skeleton {
+        bits needs;
+        double rest = 0;
+        std::vector<leaf> leaves;
+        double least = 0;        // under the best of sets
+        bits used;               // by the plan it comes from
+        double cost = 0;         // of that plan
     };
     struct fact {
         bits shown, used;
@@ -83,18 +110,26 @@ class index_search {
     };
     struct knowledge {
         std::vector<int> local;     // local number → candidate
-        std::vector<atom> atoms;    // by cost
-        std::vector<std::vector<int>> with; // local number → positions of the atoms that need it
+        std::vector<skeleton> skeletons; // by least
+        std::vector<std::vector<int>> with; // local number → positions of the skeletons that have it
         std::vector<fact> facts;
-        bits pool;                  // candidates some plan has used
+        std::vector<std::vector<int>> rivals; // local numbers
+        bits unrivalled;            // in none of these
+        bits opaque;                // on relations that some plan reads where it cannot be taken apart
+        bits pool;                  // candidates some plan has used, or could
         bits fitting;               // within the budget on their own
         double best = 0;            // with everything shown
+        int asked = 0;              // plans
     };
-    // Positions in `atoms` stand as long as nothing new is learned: see prepare().
+    struct valued {
+        double cost;
+        bits used;
+    };
+    // Positions of skeletons stand as long as nothing new is learned: see prepare().
     struct configuration {
         std::vector<char> in;
         std::vector<bits> by_query;
-        std::vector<int> at; // per query: the cheapest atom that the set allows
+        std::vector<valued> now; // per query
         double bytes = 0, total = 0;
         int count = 0;
     };
@@ -109,13 +144,22 @@ class index_search {
     };
 
     // What is known, by asking the planner (index_search.cpp).
-    double look(int q, const bits &shown);
+    double look(int q, const bits &shown, bool even_if_known = false);
+    void note_opaque(int q, std::span<const int> needs);
+    void learn(int q, const bits &shown, const bits &used, const planned &p);
+    bits worth_showing(int q, const bits &set) const;
+    skeleton taken_apart(int q, const bits &used, const planned &p);
+    int local_of(int q, int candidate) const;
+    bits local_bits(int q, std::span<const int> candidates) const;
     const fact *settling(int q, const bits &set) const;
-    void explore(int q);
-    void without_favourites(int q, const bits &favourites);
+    void explore(int q, int depth);
+    void by_size(int q);
+    void by_relation(int q);
+    void by_width(int q);
+    void without_favourites(int q);
     void share_pools();
     void explore_singles(int q, double negligible);
-    bool verify(configuration &c);
+    bool verify(configuration &c, int round);
     std::vector<search_step> ranked(const configuration &c);
     void improve(configuration &best, int round);
 
@@ -123,9 +167,11 @@ class index_search {
     void prepare();
     configuration empty() const;
     void settle(configuration &c) const;
-    double cost_of(const configuration &c, int q) const { return known_[q].atoms[c.at[q]].cost; }
-    int after_adding(int q, const bits &set, int at, int local) const;
-    int after_dropping(int q, const bits &set, int at, int local) const;
+    static double value(const skeleton &s, const bits &set, double limit, bits *used);
+    valued cheapest(int q, const bits &set) const;
+    valued after_adding(int q, const bits &set, const valued &now, int local) const;
+    valued after_dropping(int q, const bits &set, const valued &now, int local) const;
+    void add_moves(int q, std::set<std::vector<int>> *wanted) const;
     void toggle(configuration &c, int index, outlook *seen = nullptr);
     double gain_of(const configuration &c, std::span<const int> add, int drop = -1);
     std::pair<std::vector<int>, double> missing(const configuration &c, const move &m) const;
@@ -143,6 +189,11 @@ class index_search {
     // An index is worth its name when it saves this much of what the workload still costs.
     double least(const configuration &c) const { return limits_.least_gain * std::max(c.total, base_ * 1e-6); }
     bool late() const { return now_() > limits_.deadline; }
+    // Where plans come apart a few of each query teach most of it, and fewer if they are dear.
+    bool explored_enough(int q) const {
+        return (!queries_[q].rivals.empty() && known_[q].asked * queries_[q].effort > 18) ||
+               now_() > std::min(explore_until_, limits_.deadline);
+    }
 
     std::vector<search_index> indexes_;
     std::vector<search_query> queries_;
@@ -151,17 +202,20 @@ class index_search {
     search_limits limits_;
     std::vector<knowledge> known_;
     std::vector<std::vector<std::pair<int, int>>> uses_; // candidate → (query, local number)
-    std::vector<std::vector<std::pair<int, int>>> live_; // the same, where an atom needs it
+    std::vector<std::vector<std::pair<int, int>>> live_; // the same, where a plan may read it
+    std::vector<char> favoured_; // some plan has used it
     std::vector<move> moves_;
     std::vector<std::vector<int>> moves_of_; // query → moves that matter to it
     struct changed {
-        int query, at;
+        int query;
         bits set;
+        valued now;
     };
     std::vector<changed> changed_; // scratch of gain_of
     std::vector<int> changed_at_;  // query → place in changed_, or -1
     std::vector<std::pair<int, int>> added_; // place in changed_, local number
     double base_ = 0;
+    double explore_until_ = 1e300;
     int64_t plans_ = 0, evaluations_ = 0;
     int64_t prepared_ = -1; // plans_ when the atoms were last indexed
     std::minstd_rand random_{42}; // the same answer for the same question

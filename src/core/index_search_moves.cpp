@@ -8,7 +8,45 @@
 
 namespace dbopt::core {
 
-// After the planner has been asked: which atoms need which index, and which moves there are.
+// What a skeleton costs under a set; more than the limit may be told for anything above it.
+double index_search::value(const skeleton &s, const bits &set, double limit, bits *used) {
+    if ((s.needs & ~set).any())
+        return 1e300;
+    double total = s.rest;
+    bits taken = s.needs;
+    for (const leaf &l : s.leaves) {
+        double here = l.base;
+        if ((l.any & set).any())
+            for (const auto &[local, cost] : l.options)
+                if (set[static_cast<size_t>(local)]) {
+                    if (cost < here) {
+                        here = cost;
+                        taken.set(static_cast<size_t>(local));
+                    }
+                    break;
+                }
+        total += here;
+        if (total > limit)
+            return 1e300;
+    }
+    if (used != nullptr)
+        *used = taken;
+    return total;
+}
+
+index_search::valued index_search::cheapest(int q, const bits &set) const {
+    valued best{1e300, {}};
+    bits used;
+    for (const skeleton &s : known_[q].skeletons) {
+        if (s.least >= best.cost)
+            break;
+        if (const double cost = value(s, set, best.cost, &used); cost < best.cost)
+            best = {cost, used};
+    }
+    return best;
+}
+
+// After the planner has been asked: which skeletons have which index, and which moves there are.
 void index_search::prepare() {
     if (prepared_ == plans_)
         return;
@@ -18,20 +56,20 @@ void index_search::prepare() {
     for (size_t q = 0; q < queries_.size(); ++q) {
         knowledge &k = known_[q];
         k.with.assign(k.local.size(), {});
-        for (size_t a = 0; a < k.atoms.size(); ++a) {
-            std::vector<int> members;
+        for (size_t s = 0; s < k.skeletons.size(); ++s) {
+            bits has = k.skeletons[s].needs;
+            for (const leaf &l : k.skeletons[s].leaves)
+                has |= l.any;
             for (size_t i = 0; i < k.local.size(); ++i)
-                if (k.atoms[a].used[i]) {
-                    k.with[i].push_back(static_cast<int>(a));
-                    members.push_back(k.local[i]);
-                }
-            std::sort(members.begin(), members.end());
-            if (!members.empty())
-                wanted.insert(std::move(members));
+                if (has[i])
+                    k.with[i].push_back(static_cast<int>(s));
         }
         for (size_t i = 0; i < k.local.size(); ++i)
-            if (!k.with[i].empty())
+            if (!k.with[i].empty()) {
                 live_[k.local[i]].push_back({static_cast<int>(q), static_cast<int>(i)});
+                wanted.insert({k.local[i]});
+            }
+        add_moves(static_cast<int>(q), &wanted);
     }
     moves_.clear();
     moves_of_.assign(queries_.size(), {});
@@ -50,6 +88,43 @@ void index_search::prepare() {
     }
 }
 
+// What the known plans want together: as they were made, and with the smallest and the best value for
+// its bytes in each place that cannot do without.
+void index_search::add_moves(int q, std::set<std::vector<int>> *wanted) const {
+    const knowledge &k = known_[q];
+    auto add = [&](const bits &set) {
+        std::vector<int> members;
+        for (size_t i = 0; i < k.local.size(); ++i)
+            if (set[i])
+                members.push_back(k.local[i]);
+        std::sort(members.begin(), members.end());
+        if (members.size() > 1)
+            wanted->insert(std::move(members));
+    };
+    for (const skeleton &s : k.skeletons) {
+        add(s.used);
+        for (const double exponent : {1.0, 0.3}) {
+            bits set = s.needs;
+            for (const leaf &l : s.leaves) {
+                if (l.base < 1e299)
+                    continue;
+                double best = 1e300;
+                int at = -1;
+                for (const auto &[local, cost] : l.options)
+                    if (const double score = (cost + s.least * 1e-3) *
+                            std::pow(std::max(indexes_[k.local[local]].bytes, 8192.0), exponent);
+                        score < best) {
+                        best = score;
+                        at = local;
+                    }
+                if (at >= 0)
+                    set.set(static_cast<size_t>(at));
+            }
+            add(set);
+        }
+    }
+}
+
 index_search::configuration index_search::empty() const {
     configuration c;
     c.in.assign(indexes_.size(), 0);
@@ -58,41 +133,36 @@ index_search::configuration index_search::empty() const {
     return c;
 }
 
-// The cheapest atoms from scratch.
+// The cheapest skeletons from scratch.
 void index_search::settle(configuration &c) const {
-    c.at.resize(queries_.size());
+    c.now.resize(queries_.size());
     c.total = 0;
     for (size_t i = 0; i < indexes_.size(); ++i)
         if (c.in[i])
             c.total += indexes_[i].upkeep;
     for (size_t q = 0; q < queries_.size(); ++q) {
-        int at = 0; // the last atom needs nothing
-        while ((known_[q].atoms[at].used & ~c.by_query[q]).any())
-            ++at;
-        c.at[q] = at;
-        c.total += queries_[q].weight * known_[q].atoms[at].cost;
+        c.now[q] = cheapest(static_cast<int>(q), c.by_query[q]);
+        c.total += queries_[q].weight * c.now[q].cost;
     }
 }
 
-// `set` has the index already. Only atoms that need it can be news.
-int index_search::after_adding(int q, const bits &set, int at, int local) const {
-    for (const int a : known_[q].with[local]) {
-        if (a >= at)
+// `set` has the index already. Only skeletons that have a place for it can be news.
+index_search::valued index_search::after_adding(int q, const bits &set, const valued &now, int local) const {
+    const knowledge &k = known_[q];
+    valued best = now;
+    bits used;
+    for (const int at : k.with[local]) {
+        const skeleton &s = k.skeletons[at];
+        if (s.least >= best.cost)
             break;
-        if ((known_[q].atoms[a].used & ~set).none())
-            return a;
+        if (const double cost = value(s, set, best.cost, &used); cost < best.cost)
+            best = {cost, used};
     }
-    return at;
+    return best;
 }
 
-int index_search::after_dropping(int q, const bits &set, int at, int local) const {
-    const std::vector<atom> &atoms = known_[q].atoms;
-    if (!atoms[at].used[local])
-        return at;
-    do
-        ++at;
-    while ((atoms[at].used & ~set).any());
-    return at;
+index_search::valued index_search::after_dropping(int q, const bits &set, const valued &now, int local) const {
+    return now.used[static_cast<size_t>(local)] ? cheapest(q, set) : now;
 }
 
 void index_search::toggle(configuration &c, int index, outlook *seen) {
@@ -104,10 +174,10 @@ void index_search::toggle(configuration &c, int index, outlook *seen) {
     for (const auto &[q, local] : uses_[index])
         c.by_query[q].set(local, add);
     for (const auto &[q, local] : live_[index]) {
-        const double before = cost_of(c, q);
-        c.at[q] = add ? after_adding(q, c.by_query[q], c.at[q], local)
-                      : after_dropping(q, c.by_query[q], c.at[q], local);
-        c.total += queries_[q].weight * (cost_of(c, q) - before);
+        const double before = c.now[q].cost;
+        c.now[q] = add ? after_adding(q, c.by_query[q], c.now[q], local)
+                       : after_dropping(q, c.by_query[q], c.now[q], local);
+        c.total += queries_[q].weight * (c.now[q].cost - before);
         if (seen != nullptr)
             for (const int m : moves_of_[q])
                 if (seen->known[m] == 2)
@@ -123,7 +193,7 @@ double index_search::gain_of(const configuration &c, std::span<const int> add, i
         int &at = changed_at_[q];
         if (at < 0) {
             at = static_cast<int>(changed_.size());
-            changed_.push_back({q, c.at[q], c.by_query[q]});
+            changed_.push_back({q, c.by_query[q], c.now[q]});
         }
         return at;
     };
@@ -133,7 +203,7 @@ double index_search::gain_of(const configuration &c, std::span<const int> add, i
         for (const auto &[q, local] : live_[drop]) {
             changed &x = changed_[place_of(q)];
             x.set.reset(local);
-            x.at = after_dropping(q, x.set, x.at, local);
+            x.now = after_dropping(q, x.set, x.now, local);
         }
     }
     for (const int i : add) {
@@ -146,11 +216,11 @@ double index_search::gain_of(const configuration &c, std::span<const int> add, i
     }
     for (const auto &[place, local] : added_) {
         changed &x = changed_[place];
-        x.at = after_adding(x.query, x.set, x.at, local);
+        x.now = after_adding(x.query, x.set, x.now, local);
     }
     for (const changed &x : changed_) {
         changed_at_[x.query] = -1;
-        gain += queries_[x.query].weight * (cost_of(c, x.query) - known_[x.query].atoms[x.at].cost);
+        gain += queries_[x.query].weight * (c.now[x.query].cost - x.now.cost);
     }
     evaluations_ += static_cast<int64_t>(changed_.size());
     return gain;
@@ -277,13 +347,15 @@ void index_search::prune(configuration &c) {
 
 int index_search::best_exchange(const configuration &c, int out) {
     int best = -1;
-    double most = c.total * 1e-5;
+    configuration without = c;
+    toggle(without, out);
+    double most = without.total - c.total * (1 - 1e-5);
     const double room = limits_.budget - c.bytes + indexes_[out].bytes;
     for (size_t i = 0; i < indexes_.size(); ++i) {
         if (c.in[i] || live_[i].empty() || indexes_[i].bytes > room)
             continue;
         const int in = static_cast<int>(i);
-        const double gain = gain_of(c, {&in, 1}, out);
+        const double gain = gain_of(without, {&in, 1});
         if (gain > most) {
             most = gain;
             best = in;

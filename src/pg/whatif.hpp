@@ -12,6 +12,7 @@
 // Idea: HypoPG (IndexOptInfo injection); parse once and plan in process instead of through EXPLAIN.
 #pragma once
 #include "pg/value.hpp"
+#include <memory>
 
 extern "C" {
 #include "nodes/params.h"
@@ -48,6 +49,19 @@ struct index_shape {
 struct outcome {
     double cost = 0;
     std::vector<int> used; // ids of the given indexes that the plan reads
+    // The plan taken apart, if its query has been priced: where it reads a relation, and what else could
+    // stand there (cheapest first; index -1: what is there without new indexes). The plan's own way is
+    // among them, so cost - sum of the own ways is what the rest of the plan costs.
+    struct option {
+        int index;
+        double cost;
+    };
+    struct leaf {
+        double now; // the cost of the plan's own way
+        std::vector<option> options;
+    };
+    std::vector<leaf> leaves;
+    std::vector<int> needs; // of `used`, those that no leaf speaks for
 };
 
 // How one query uses one relation, as the planner saw it after pulling up, folding and deriving.
@@ -77,6 +91,8 @@ struct relation_use {
     std::vector<condition> conditions; // all restrictions (for partial indexes)
 };
 
+struct priced_paths;
+
 class engine {
   public:
     engine();
@@ -99,6 +115,10 @@ class engine {
     void reshape(int index, const index_shape &shape);
 
     outcome plan(int query, std::span<const int> indexes);
+    // Asks the planner once what reading each relation costs with each of these indexes alone. From then on
+    // plans of the query are taken apart. Returns, for every purpose that one of them can serve in a plan,
+    // those that can, best first: of a set, the planner needs to see no more than the first of each.
+    std::vector<std::vector<int>> price(int query, std::span<const int> indexes);
     // Plans without hypothetical indexes and tells how each relation is used.
     std::pair<double, std::vector<relation_use>> inspect(int query);
     // The plan as EXPLAIN prints it.
@@ -120,14 +140,18 @@ class engine {
     MemoryContext context() const { return context_; }
 
   private:
+    struct prices;
     struct parsed {
         Query *tree;
         std::string text;
         int64_t id;
         ParamListInfo parameters;
+        std::shared_ptr<prices> priced;
     };
     struct leaf;
-    PlannedStmt *run(int query, std::span<const int> indexes, List **collected);
+    enum class purpose { plan, inspect, price };
+    PlannedStmt *run(int query, std::span<const int> indexes, purpose why = purpose::plan);
+    void take_apart(const parsed &q, outcome *out);
     void build_template(const index_spec &spec, Oid relation, const index_shape &shape, leaf *out);
 
     MemoryContext context_; // everything that lives as long as the engine
@@ -136,6 +160,10 @@ class engine {
     std::vector<std::vector<leaf>> indexes_;
     int64_t plans_ = 0;
     Oid hidden_ = InvalidOid;
+    // What the last plan left in the planning context.
+    List *collected_ = nullptr;
+    priced_paths *priced_ = nullptr;
+    PlannerInfo *top_ = nullptr;
 };
 
 // From _PG_init. The hooks do nothing but call the previous one until an engine plans.

@@ -211,7 +211,7 @@ std::string opclass_name(Oid opclass) {
 
 std::string engine::plan_text(int query, std::span<const int> indexes,
                               std::span<const std::string> names) {
-    PlannedStmt *plan = run(query, indexes, nullptr);
+    PlannedStmt *plan = run(query, indexes);
     std::vector<const char *> by_id(indexes_.size(), nullptr);
     for (size_t i = 0; i < indexes.size(); ++i)
         by_id[indexes[i]] = names[i].c_str();

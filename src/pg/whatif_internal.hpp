@@ -43,6 +43,41 @@ struct injected {
     bool active;
 };
 
+// The hypothetical indexes of one relation of one query level, kept out of its plan.
+struct aside {
+    RelOptInfo *rel;
+    List *indexes; // of IndexOptInfo
+};
+
+// ---- whatif_access.cpp ----
+
+// What a plan asks of the way a relation is read: which relation, driven by which others (the outer sides
+// of nested loops), in which order. Ways that agree in this can stand for each other in a plan.
+struct interface {
+    uint64 relation; // one reference to a relation in one query level, told by what plans share
+    uint64 driven_by;
+    uint64 order[3]; // of the first keys, each with those before it
+    int ordered;
+};
+struct priced_path {
+    interface face;
+    int index; // hypothetical; -1: what is there without
+    double startup, total;
+};
+struct priced_paths {
+    priced_path *paths;
+    int count, room;
+};
+// Where a finished plan reads a relation, and how much of that reading's cost is in the plan's cost.
+struct plan_leaf {
+    priced_path path;
+    double startup_weight, run_weight;
+};
+struct plan_leaves {
+    plan_leaf *leaves;
+    int count, room;
+};
+
 // What the running plan of this process injects and collects; null outside engine::plan.
 struct armed_state {
     injected *indexes;
@@ -52,8 +87,26 @@ struct armed_state {
     int depth; // of planner(): only the outermost call is ours
     List *collected; // of raw_relation, in the planning context
     MemoryContext keep; // where collected expressions go
+    bool price;         // try each index alone and note its paths
+    List *asides;       // of aside
+    priced_paths *priced;
+    PlannerInfo *top;   // of the query itself, once its plan is complete
 };
 extern armed_state *armed;
+
+void price_relation(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte, armed_state *into);
+// The leaves of the plan that `top` was planned to; those of correlated subqueries are left out.
+void leaves_of(PlannerInfo *top, plan_leaves *out);
+
+
+inline bool is_ours(Oid index) { return index >= first_hypothetical_oid; }
+// Marks which hypothetical indexes a plan reads.
+void used_in_plan(const Plan *plan, bool *used);
+void used_in_list(const List *plans, bool *used);
+
+struct engine::leaf {
+    injected in;
+};
 
 struct raw_use {
     use_kind kind;
