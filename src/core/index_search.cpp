@@ -84,8 +84,14 @@ index_search::bits index_search::local_bits(int q, std::span<const int> candidat
 // What the planner says for a set; asks it only when no fact settles it.
 double index_search::look(int q, const bits &shown, bool even_if_known) {
     if (!even_if_known)
-        if (const fact *known = settling(q, shown))
-            return known->cost;
+        if (const fact *known = settling(q, shown)) {
+            const double cost = known->cost;
+            const bits used = known->used;
+            put_right(q, shown, cost);
+            if (cheapest(q, shown).cost > cost * 1.0002)
+                add_plain(q, used, cost);
+            return cost;
+        }
     knowledge &k = known_[q];
     const bits showing = worth_showing(q, shown);
     std::vector<int> set;
@@ -117,26 +123,50 @@ void index_search::note_opaque(int q, std::span<const int> needs) {
                 k.opaque.set(i);
 }
 
-// The plan as a skeleton, unless those that are known have foreseen it. One that promised the same set for
-// less was wrong about it: it counts for its own plan from now on, and elsewhere for as much more.
-void index_search::learn(int q, const bits &shown, const bits &used, const planned &p) {
+// A skeleton that promised a set for less than it costs was wrong about it: it counts for its own plan from
+// now on, and elsewhere for as much more.
+void index_search::put_right(int q, const bits &set, double cost) {
     knowledge &k = known_[q];
     const size_t before = k.skeletons.size();
+    bool wrong = false;
+    std::vector<std::pair<bits, double>> own;
     for (size_t i = 0; i < before; ++i) {
         skeleton &s = k.skeletons[i];
-        const double promised = value(s, shown, 1e300, nullptr);
-        if (promised >= p.cost * 0.999)
+        const double promised = value(s, set, 1e300, nullptr);
+        if (promised >= cost * 0.999)
             continue;
-        skeleton own{.needs = s.used, .rest = s.cost, .leaves = {}, .least = s.cost, .used = s.used, .cost = s.cost};
-        s.rest += p.cost - promised;
-        s.least += p.cost - promised;
-        s.cost = std::max(s.cost, s.least);
-        k.skeletons.push_back(std::move(own));
+        wrong = true;
+        s.rest += cost - promised;
+        s.least += cost - promised;
+        if (!s.corrected)
+            own.emplace_back(s.used, s.cost);
+        s.corrected = true;
     }
+    if (wrong)
+        sort_skeletons(q);
+    for (const auto &[used, least] : own)
+        add_plain(q, used, least);
+}
+
+// A plan as a whole.
+void index_search::add_plain(int q, const bits &used, double cost) {
+    known_[q].skeletons.push_back({.needs = used, .rest = cost, .leaves = {}, .least = cost, .used = used, .cost = cost});
+    sort_skeletons(q);
+}
+
+void index_search::sort_skeletons(int q) {
+    std::sort(known_[q].skeletons.begin(), known_[q].skeletons.end(),
+              [](const skeleton &a, const skeleton &b) { return a.least < b.least; });
+    prepared_ = -1;
+}
+
+// The plan as a skeleton, unless those that are known have foreseen it.
+void index_search::learn(int q, const bits &shown, const bits &used, const planned &p) {
+    knowledge &k = known_[q];
+    put_right(q, shown, p.cost);
     if (cheapest(q, used).cost > p.cost * 1.0002 || k.skeletons.size() == 1)
         k.skeletons.push_back(taken_apart(q, used, p));
-    std::sort(k.skeletons.begin(), k.skeletons.end(),
-              [](const skeleton &a, const skeleton &b) { return a.least < b.least; });
+    sort_skeletons(q);
 }
 
 index_search::skeleton index_search::taken_apart(int q, const bits &used, const planned &p) {

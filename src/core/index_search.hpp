@@ -103,6 +103,7 @@ class index_search {
         double least = 0;        // under the best of sets
         bits used;               // by the plan it comes from
         double cost = 0;         // of that plan
+        bool corrected = false;  // a plan has shown that it promised too little
     };
     struct fact {
         bits shown, used;
@@ -143,9 +144,12 @@ class index_search {
         std::vector<char> known; // 0: never looked at, 1: the set has changed since, 2: up to date
     };
 
-    // What is known, by asking the planner (index_search.cpp).
+    // What is known, by asking the planner (index_search.cpp, index_search_explore.cpp).
     double look(int q, const bits &shown, bool even_if_known = false);
     void note_opaque(int q, std::span<const int> needs);
+    void put_right(int q, const bits &set, double cost);
+    void add_plain(int q, const bits &used, double cost);
+    void sort_skeletons(int q);
     void learn(int q, const bits &shown, const bits &used, const planned &p);
     bits worth_showing(int q, const bits &set) const;
     skeleton taken_apart(int q, const bits &used, const planned &p);
@@ -163,7 +167,7 @@ class index_search {
     std::vector<search_step> ranked(const configuration &c);
     void improve(configuration &best, int round);
 
-    // Arithmetic on what is known (index_search_moves.cpp).
+    // Arithmetic on what is known (index_search_costs.cpp, index_search_moves.cpp).
     void prepare();
     configuration empty() const;
     void settle(configuration &c) const;

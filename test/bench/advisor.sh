@@ -1,10 +1,11 @@
 #!/bin/bash
 # Index advice against Extend over HypoPG, both really built, on one server that preloads dbopt.
-# usage: advisor.sh star|mart [scale] [share of the tables' bytes ...]
-#   star: 19 questions (seconds); mart: 90 questions with many joins (the peer takes many minutes)
+# usage: advisor.sh star|mart|film [scale] [share of the tables' bytes ...]
+#   star: 19 questions (seconds); mart: 90 questions with many joins, film: 40 with 3 to 14 relations and
+#   heavy skew (for both the peer takes many minutes: give one share)
 # Connection: the usual PG* variables; a database bench_<schema> is made and dropped.
 set -euo pipefail
-schema=${1:?star or mart}; scale=${2:-1}; shift $(( $# > 2 ? 2 : $# ))
+schema=${1:?star, mart or film}; scale=${2:-1}; shift $(( $# > 2 ? 2 : $# ))
 shares=$(IFS=,; echo "${*:-0.02 0.05 0.1 0.25 0.5 1.0}" | tr ' ' ',')
 here=$(cd "$(dirname "$0")" && pwd); db=bench_$schema
 psql() { command "${PSQL:-psql}" -X -q -v ON_ERROR_STOP=1 "$@"; }
