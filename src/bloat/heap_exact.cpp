@@ -84,7 +84,7 @@ heap_result by_a_team(pg::heap_reader &reader, Oid relation, uint32_t blocks, in
     plan->relation = relation;
     plan->oldest_xmin = reader.oldest_xmin();
     plan->blocks = blocks;
-    plan->chunk = std::clamp<uint32_t>(blocks / (16 * static_cast<uint32_t>(workers + 1)), 128, 4096);
+    plan->chunk = std::clamp<uint32_t>(blocks / (16 * static_cast<uint32_t>(workers + 1)), 128, 2048);
     pg::parallel_team team("dbopt_bloat_parallel_main", workers, plan.get(), sizeof(shared_scan));
     auto *scan = static_cast<shared_scan *>(team.memory());
     take_part(*scan, reader, scan->parts[0]);

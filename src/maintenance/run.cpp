@@ -7,6 +7,7 @@
 #include "pg/index_pages.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
+#include "pg/run_leash.hpp"
 #include "pg/security.hpp"
 #include "pg/transaction.hpp"
 #include <deque>
@@ -95,15 +96,9 @@ int64_t dead_bytes(const task &t) {
 
 class crew {
   public:
-    crew(std::vector<task> tasks, int64_t end) : end_(end), exceptions_(std::uncaught_exceptions()) {
+    crew(std::vector<task> tasks, int64_t end) : end_(end) {
         for (task &t : tasks)
             waiting_.push_back({std::move(t)});
-    }
-    // The CALL was cancelled: what it has started stops, too. The next CALL concludes and repairs.
-    ~crew() {
-        if (std::uncaught_exceptions() > exceptions_)
-            for (const flight &f : flights_)
-                (void)pg::cancel_run(f.run_id);
     }
     crew(const crew &) = delete;
     crew &operator=(const crew &) = delete;
@@ -181,6 +176,7 @@ class crew {
             order.cleanup = "SELECT dbopt._maintenance_cleanup(" + std::to_string(id) + ")";
         flight f{std::move(w), pg::table_of(t.relation), id, pg::enqueue(order), pg::clock().us};
         note_run(f.id, f.run_id);
+        leash_.hold(f.run_id);
         flights_.push_back(std::move(f));
     }
 
@@ -208,6 +204,7 @@ class crew {
             } else {
                 conclude(f, state);
             }
+            leash_.release(flights_[i].run_id);
             flights_.erase(flights_.begin() + static_cast<std::ptrdiff_t>(i));
             moved = true;
         }
@@ -246,7 +243,8 @@ class crew {
     std::deque<waiting> waiting_;
     std::vector<flight> flights_;
     int64_t end_, next_look_ = 0, rest_until_ = 0;
-    int exceptions_;
+    // The CALL is cancelled or its session ends: what it has started stops. The next CALL concludes and repairs.
+    pg::run_leash leash_;
 };
 
 void check_actions(const std::vector<std::string> &actions) {

@@ -163,7 +163,7 @@ void count_items(Page page, plain_page &out) {
 bool begin_page(Page page, size_t special, plain_page &out) {
     out.kind = page_kind::reusable;
     out.pending = out.posting_tree = false;
-    out.room = out.used = out.entries = out.trees = 0;
+    out.room = out.used = out.entries = out.gone = out.trees = 0;
     out.keys.clear();
     if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(special))
         return false;
@@ -242,7 +242,7 @@ void parse_gin_page(const char *raw, plain_page &out) {
     }
 }
 
-// Live tuples only: redirects and placeholders are what deletes and moves leave behind.
+// Redirects and placeholders are what deletes and moves leave behind.
 void parse_spgist_page(const char *raw, plain_page &out) {
     Page page = const_cast<char *>(raw);
     if (!begin_page(page, sizeof(SpGistPageOpaqueData), out) || SpGistPageIsDeleted(page))
@@ -255,9 +255,12 @@ void parse_spgist_page(const char *raw, plain_page &out) {
     const OffsetNumber last = PageGetMaxOffsetNumber(page);
     for (OffsetNumber n = FirstOffsetNumber; n <= last; ++n) {
         ItemId id = PageGetItemId(page, n);
-        if (!within(id) ||
-            reinterpret_cast<SpGistDeadTuple>(PageGetItem(page, id))->tupstate != SPGIST_LIVE)
+        if (!within(id))
             continue;
+        if (reinterpret_cast<SpGistDeadTuple>(PageGetItem(page, id))->tupstate != SPGIST_LIVE) {
+            ++out.gone;
+            continue;
+        }
         ++out.entries;
         out.used += MAXALIGN(ItemIdGetLength(id)) + sizeof(ItemIdData);
     }

@@ -39,6 +39,7 @@ struct plain_page {
     bool posting_tree = false; // GIN: leaf of a posting tree
     uint32_t room = 0, used = 0; // bytes; used counts live entries and their line pointers
     uint32_t entries = 0;     // live ones
+    uint32_t gone = 0;        // SP-GiST: places of entries that were deleted
     uint32_t trees = 0;       // GIN: entries that lead to a posting tree
     std::vector<std::pair<uint64_t, uint16_t>> keys; // pending GIN entries: hash of the key, its size
 };

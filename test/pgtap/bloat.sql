@@ -1,7 +1,7 @@
 -- Bloat: what is measured equals what pgstattuple, VACUUM FULL and REINDEX say; odd relations never fail.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgstattuple;
-SELECT plan(39);
+SELECT plan(46);
 SET LOCAL search_path = public, pg_catalog;
 
 CREATE FUNCTION pg_temp.full_size(r regclass) RETURNS bigint LANGUAGE sql AS $$
@@ -66,6 +66,17 @@ FROM dbopt.index_bloat('plain_spgist', 'exact') b;
 SELECT unnest(ARRAY[is(b.status, 'skipped', 'a table is not an index')]) FROM dbopt.index_bloat('plain') b;
 SELECT unnest(ARRAY[is(round(b.density_pct), round(p.avg_leaf_density), 'density as pgstatindex')])
 FROM dbopt.index_bloat('plain_v', 'exact') b, pgstatindex('plain_v') p;
+
+-- SP-GiST after many deletes: the places that VACUUM leaves tell how full the pages once were.
+CREATE TABLE spread AS SELECT g AS id, point(hashint4(g) % 1000, hashint4(-g) % 1000) AS p, md5(g::text) AS t,
+    ('10.' || g % 200 || '.' || g / 200 % 250 || '.' || g % 250)::inet AS ip FROM generate_series(1, 20000) g;
+CREATE TABLE less AS SELECT * FROM spread WHERE hashint4(id) % 4 = 0;
+CREATE INDEX less_quad ON less USING spgist (p);
+CREATE INDEX less_kd ON less USING spgist (p kd_point_ops);
+CREATE INDEX less_text ON less USING spgist (t);
+SELECT unnest(ARRAY[is(b.status, 'done', 'sp-gist of another ' || i), ok(b.reclaimable_pct BETWEEN -15 AND 15, 'just built: ' || b.reclaimable_pct)])
+FROM unnest('{less_quad,less_kd,less_text}'::regclass[]) i, dbopt.index_bloat(i, 'exact') b;
+SELECT ok(b.reclaimable_pct_high - b.reclaimable_pct_low < 25, 'the interval is of use') FROM dbopt.index_bloat('less_quad') b;
 
 -- Arguments.
 SELECT throws_ok($$SELECT dbopt.table_bloat('plain', 'guess')$$, '22023', NULL, 'unknown method');
