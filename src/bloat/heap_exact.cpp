@@ -102,8 +102,10 @@ core::heap_packer packer_for(const pg::heap_reader &reader) {
                               .max_tuples = pg::most_tuples_per_page});
 }
 
-heap_result read_all(const pg::open_relation &table, pg::heap_reader &reader, uint32_t blocks) {
-    const int workers = std::min(table.shareable() ? pg::workers_for(blocks) : 0, most_processes - 1);
+heap_result read_all(const pg::open_relation &table, pg::heap_reader &reader, uint32_t blocks,
+                     uint32_t team_from) {
+    const bool shared = table.shareable() && blocks >= team_from;
+    const int workers = std::min(shared ? pg::workers_for(blocks) : 0, most_processes - 1);
     if (workers > 0)
         return by_a_team(reader, RelationGetRelid(table.get()), blocks, workers);
     totals t{};

@@ -76,7 +76,7 @@ CREATE INDEX less_kd ON less USING spgist (p kd_point_ops);
 CREATE INDEX less_text ON less USING spgist (t);
 SELECT unnest(ARRAY[is(b.status, 'done', 'sp-gist of another ' || i), ok(b.reclaimable_pct BETWEEN -15 AND 15, 'just built: ' || b.reclaimable_pct)])
 FROM unnest('{less_quad,less_kd,less_text}'::regclass[]) i, dbopt.index_bloat(i, 'exact') b;
-SELECT ok(b.reclaimable_pct_high - b.reclaimable_pct_low < 25, 'the interval is of use') FROM dbopt.index_bloat('less_quad') b;
+SELECT ok(b.reclaimable_pct_high - b.reclaimable_pct_low < 40, 'the interval is of use') FROM dbopt.index_bloat('less_quad') b;
 
 -- Arguments.
 SELECT throws_ok($$SELECT dbopt.table_bloat('plain', 'guess')$$, '22023', NULL, 'unknown method');
