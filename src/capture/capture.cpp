@@ -208,12 +208,33 @@ core::latency_map latencies(Oid database) {
         const slot &s = h->table[i];
         if (s.tag.load(std::memory_order_acquire) == 0 || s.calls.load(relaxed) == 0 || s.database != database)
             continue;
-        core::latency_counts &sum = out[static_cast<uint64_t>(s.query_id)];
+        core::latency_counts &sum = out[statement_key(s.query_id, s.role)];
         const core::latency_counts one = latencies_of(s);
         for (size_t b = 0; b < sum.size(); ++b)
             sum[b] += one[b];
     }
     return out;
+}
+
+uint64_t statement_key(int64_t query_id, Oid role) {
+    return static_cast<uint64_t>(query_id) ^ (uint64_t{role} * 0x9E3779B97F4A7C15u);
+}
+
+std::string text_of(int64_t query_id, Oid role, Oid database) {
+    if (!available())
+        return {};
+    const pg::lock_guard hold(block.lock(0), LW_SHARED); // no compaction meanwhile
+    for (const bool toplevel : {true, false}) {
+        pg::statement_end e{};
+        e.query_id = query_id;
+        e.role = role;
+        e.database = database;
+        e.toplevel = toplevel;
+        if (const slot *s = find(tag_of(e)))
+            if (std::string text = load_text(*s); !text.empty())
+                return text;
+    }
+    return {};
 }
 
 std::vector<std::vector<parameter>> samples(int64_t key) {

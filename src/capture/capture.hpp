@@ -36,8 +36,12 @@ struct statement {
 // Statements of one database (InvalidOid: all), with or without their texts.
 std::vector<statement> statements(Oid database, bool texts = true);
 
-// The latency histogram of each statement of a database, all roles together, by query_id.
+// One number for a query of a role, however deep in functions it ran.
+uint64_t statement_key(int64_t query_id, Oid role);
+// The latency histogram of each of these, of one database.
 core::latency_map latencies(Oid database);
+// What a client first wrote, with its constants; empty when it is not known.
+std::string text_of(int64_t query_id, Oid role, Oid database);
 
 struct parameter {
     Oid type = InvalidOid;

@@ -42,6 +42,15 @@ DBOPT_FUNCTION(dbopt_workload_state) {
     return args.record({true, capture::since(), capture::evicted()});
 }
 
+// NULL where no text is known.
+DBOPT_FUNCTION(dbopt_statement_text) {
+    const Oid role = args.get<Oid>(1), caller = pg::caller();
+    if (!pg::has_privileges_of(caller, "pg_read_all_stats") && !pg::has_privileges_of(caller, role))
+        return args.result("<insufficient privilege>");
+    const std::string sql = capture::text_of(args.get<int64_t>(0), role, pg::this_database());
+    return args.result(sql.empty() ? pg::value(nullptr) : pg::value(capture::redacted(sql)));
+}
+
 DBOPT_FUNCTION(dbopt_redacted) {
     return args.result(capture::redacted(args.get<std::string>(0)));
 }

@@ -27,6 +27,11 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dbopt_workload_reset'
 COMMENT ON FUNCTION dbopt.workload_reset IS 'forgets the observed statements of this database; returns how many';
 REVOKE ALL ON FUNCTION dbopt.workload_reset() FROM PUBLIC;
 
+CREATE FUNCTION dbopt._statement_text(query_id bigint, role oid) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'dbopt_statement_text';
+COMMENT ON FUNCTION dbopt._statement_text IS
+'internal: the text of an observed statement with its literals shown as ?; NULL where it is not known';
+
 CREATE FUNCTION dbopt._redacted(query text) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'dbopt_redacted';
 COMMENT ON FUNCTION dbopt._redacted IS 'the text with its literals shown as ? and without comments';

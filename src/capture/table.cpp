@@ -15,12 +15,6 @@ uint64_t mix(uint64_t x) {
     return x;
 }
 
-uint64_t tag_of(const pg::statement_end &e) {
-    const uint64_t who = static_cast<uint64_t>(e.role) << 32 | e.database;
-    const uint64_t tag = mix(static_cast<uint64_t>(e.query_id) ^ mix(who)) + (e.toplevel ? 1 : 2);
-    return tag != 0 ? tag : 1;
-}
-
 void identify(slot *s, const pg::statement_end &e) {
     s->query_id = e.query_id;
     s->role = e.role;
@@ -33,6 +27,12 @@ void identify(slot *s, const pg::statement_end &e) {
 uint64_t worth(const slot &s) { return s.total_ns.load(relaxed) + 1000 * s.calls.load(relaxed); }
 
 } // namespace
+
+uint64_t tag_of(const pg::statement_end &e) {
+    const uint64_t who = static_cast<uint64_t>(e.role) << 32 | e.database;
+    const uint64_t tag = mix(static_cast<uint64_t>(e.query_id) ^ mix(who)) + (e.toplevel ? 1 : 2);
+    return tag != 0 ? tag : 1;
+}
 
 size_t table_bytes(int slots) { return offsetof(header, table) + sizeof(slot) * static_cast<size_t>(slots) + carries_bytes(slots); }
 

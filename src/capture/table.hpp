@@ -39,6 +39,7 @@ inline header *shared() { return block.get<header>(); }
 // Finds the statement's slot or claims one; nullptr when none is to be had. *fresh: it is new.
 slot *find_or_claim(const pg::statement_end &e, bool *fresh);
 slot *find(uint64_t tag);
+uint64_t tag_of(const pg::statement_end &e);
 void clear(slot *s);
 size_t table_bytes(int slots);
 

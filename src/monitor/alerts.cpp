@@ -1,6 +1,7 @@
 // Rules against measurements, and what is told about the changes.
 #include "core/alert.hpp"
 #include "monitor/monitor.hpp"
+#include "monitor/outbox.hpp"
 #include "pg/transaction.hpp"
 #include <cmath>
 #include <limits>
@@ -29,28 +30,35 @@ std::map<std::string, rule_setting> read_settings() {
     return out;
 }
 
-std::map<std::string, core::alert_state> read_states() {
-    std::map<std::string, core::alert_state> out;
-    for (const pg::row &r : pg::query("SELECT rule, level, since, pending, pending_since, last_raised, ended_at "
+struct rule_state {
+    core::alert_state alert;
+    core::level told = core::level::ok; // what people know of: another one than alert.at while it is muted
+};
+
+std::map<std::string, rule_state> read_states() {
+    std::map<std::string, rule_state> out;
+    for (const pg::row &r : pg::query("SELECT rule, level, since, pending, pending_since, last_raised, ended_at, told "
                                       "FROM dbopt.alert_state"))
-        out[r.get<std::string>(0)] = {.at = level_of(r.get<std::string>(1)),
-                                      .since = r.get<double>(2),
-                                      .pending = level_of(r.get<std::string>(3)),
-                                      .pending_since = r.get<double>(4),
-                                      .last_raised = level_of(r.get<std::string>(5)),
-                                      .ended_at = r.get<double>(6)};
+        out[r.get<std::string>(0)] = {.alert = {.at = level_of(r.get<std::string>(1)),
+                                                .since = r.get<double>(2),
+                                                .pending = level_of(r.get<std::string>(3)),
+                                                .pending_since = r.get<double>(4),
+                                                .last_raised = level_of(r.get<std::string>(5)),
+                                                .ended_at = r.get<double>(6)},
+                                      .told = level_of(r.get<std::string>(7))};
     return out;
 }
 
-void write_state(const finding &f, const core::alert_state &s) {
+void write_state(const finding &f, const rule_state &s) {
+    const core::alert_state &a = s.alert;
     pg::execute("INSERT INTO dbopt.alert_state AS a (rule, level, since, pending, pending_since, last_raised, "
-                "ended_at, value, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+                "ended_at, told, value, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
                 "ON CONFLICT (rule) DO UPDATE SET level = excluded.level, since = excluded.since, "
                 "pending = excluded.pending, pending_since = excluded.pending_since, "
-                "last_raised = excluded.last_raised, ended_at = excluded.ended_at, "
+                "last_raised = excluded.last_raised, ended_at = excluded.ended_at, told = excluded.told, "
                 "value = excluded.value, detail = excluded.detail",
-                {f.what->name, core::name(s.at), s.since, core::name(s.pending), s.pending_since,
-                 core::name(s.last_raised), s.ended_at, f.value, f.detail});
+                {f.what->name, core::name(a.at), a.since, core::name(a.pending), a.pending_since,
+                 core::name(a.last_raised), a.ended_at, core::name(s.told), f.value, f.detail});
 }
 
 // One row, one NOTIFY (its payload is bounded: 8000 bytes is the server's limit), one line of JSON in
@@ -66,9 +74,7 @@ void tell(const alert_change &c, const finding &f) {
     if (c.muted)
         return;
     const std::string json = r[0].get<std::string>(0);
-    pg::execute("INSERT INTO dbopt.alert_outbox (webhook, body) SELECT w.name, $1::pg_catalog.jsonb "
-                "FROM dbopt.alert_webhook w WHERE w.enabled AND ($2 OR w.min_level = 'warning')",
-                {json, c.from == "critical" || c.to == "critical"});
+    put_into_outbox(json, c.from == "critical" || c.to == "critical");
     pg::query("SELECT pg_catalog.pg_notify('dbopt_alert', $1)", {json});
     pg::log("dbopt alert " + json);
 }
@@ -82,44 +88,25 @@ std::optional<double> measured(const finding &f) {
     return std::nullopt;
 }
 
-// pg_net's function, and no other of that name: a stranger may own a schema called net.
-bool has_pg_net() {
-    return pg::scalar<bool>(
-               "SELECT EXISTS (SELECT FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_depend d ON d.refclassid = "
-               "'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = e.oid AND d.deptype = 'e' "
-               "WHERE e.extname = 'pg_net' AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = "
-               "pg_catalog.to_regprocedure('net.http_post(text,jsonb,jsonb,jsonb,integer)'))")
-        .value_or(false);
+struct told_change {
+    core::level from, to;
+    bool muted;
+};
+
+// What to record, and whether to keep it quiet. When a mute ends, what changed meanwhile is told; an
+// alert that came and went unheard is not.
+std::optional<told_change> worth_telling(rule_state &s, const std::optional<core::transition> &t, bool muted) {
+    std::optional<told_change> out;
+    if (t)
+        out = {t->from, t->to, muted || t->to == s.told};
+    else if (!muted && s.alert.at != s.told)
+        out = {s.told, s.alert.at, false};
+    if (out && !muted)
+        s.told = out->to;
+    return out;
 }
 
 } // namespace
-
-int64_t send_alerts() {
-    if (pg::scalar<bool>("SELECT pg_catalog.pg_is_in_recovery() OR NOT EXISTS (SELECT FROM dbopt.alert_outbox "
-                         "WHERE sent_at IS NULL)").value_or(true) || !has_pg_net())
-        return 0;
-    int64_t sent = 0;
-    const pg::result waiting = pg::query(
-        "SELECT o.outbox_id, w.url, o.body::pg_catalog.text, w.headers::pg_catalog.text FROM dbopt.alert_outbox o JOIN dbopt.alert_webhook w "
-        "ON w.name = o.webhook WHERE o.sent_at IS NULL AND (o.retry_at IS NULL OR o.retry_at <= pg_catalog.clock_timestamp()) "
-        "ORDER BY o.outbox_id LIMIT 100 FOR UPDATE OF o SKIP LOCKED");
-    for (const pg::row &r : waiting) {
-        const int64_t id = r.get<int64_t>(0);
-        // pg_net sends after COMMIT and retries nothing: what it accepts is sent as far as we know.
-        const auto failure = pg::subtransaction([&] {
-            pg::execute("UPDATE dbopt.alert_outbox SET sent_at = pg_catalog.clock_timestamp(), request_id = "
-                        "net.http_post($2, $3::pg_catalog.jsonb, '{}'::pg_catalog.jsonb, $4::pg_catalog.jsonb, 5000), error = NULL "
-                        "WHERE outbox_id = $1",
-                        {id, r.get<std::string>(1), r.get<std::string>(2), r.get<std::string>(3)});
-            ++sent;
-        });
-        if (failure)
-            pg::execute("UPDATE dbopt.alert_outbox SET attempts = attempts + 1, error = pg_catalog.left($2, 500), retry_at = "
-                        "pg_catalog.clock_timestamp() + least(interval '30 seconds' * pg_catalog.power(2, least(attempts, 7)), interval '1 hour') "
-                        "WHERE outbox_id = $1", {id, failure->message()});
-    }
-    return sent;
-}
 
 std::vector<alert_change> check_alerts(tier limit) {
     std::vector<alert_change> out;
@@ -135,24 +122,26 @@ std::vector<alert_change> check_alerts(tier limit) {
         const rule_setting own = changed == settings.end() ? rule_setting{} : changed->second;
         if (!own.enabled.value_or(f.what->alerts))
             continue;
-        core::alert_state &s = states[f.what->name];
-        const core::alert_state before = s;
-        const auto t = core::step(s, {.limits = f.limits,
-                                      .for_seconds = own.for_seconds.value_or(f.what->for_seconds)},
+        rule_state &s = states[f.what->name];
+        const rule_state before = s;
+        const auto t = core::step(s.alert, {.limits = f.limits,
+                                            .for_seconds = own.for_seconds.value_or(f.what->for_seconds)},
                                   measured(f), now);
-        if (t) {
+        if (const auto c = worth_telling(s, t, own.muted)) {
             out.push_back({.rule = f.what->name,
-                           .from = std::string(core::name(t->from)),
-                           .to = std::string(core::name(t->to)),
+                           .from = std::string(core::name(c->from)),
+                           .to = std::string(core::name(c->to)),
                            .value = f.value,
                            .detail = f.detail,
-                           .muted = own.muted});
+                           .muted = c->muted});
             tell(out.back(), f);
         }
         // pending_since of a quiet rule moves at every round: that alone is not worth a row version.
-        if (t || (before.pending != s.pending) || s.at != core::level::ok)
+        if (t || before.alert.pending != s.alert.pending || before.told != s.told || s.alert.at != core::level::ok)
             write_state(f, s);
     }
+    if (!out.empty())
+        bound_outbox();
     return out;
 }
 

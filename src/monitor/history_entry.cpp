@@ -51,7 +51,7 @@ const core::history_values *find(const core::history_objects &in, uint64_t key) 
 // those only that grew most.
 DBOPT_FUNCTION(dbopt_object_window) {
     pg::rows out(args);
-    const auto then = monitor::frame_before(args.get<pg::interval>(0).seconds());
+    const auto then = monitor::frame_before(args.get<pg::interval>(0).seconds(), monitor::part::objects);
     const monitor::frame now = monitor::read_objects_now();
     const double seconds = monitor::seconds_since(then);
     struct change {
@@ -80,16 +80,21 @@ DBOPT_FUNCTION(dbopt_object_window) {
     return out.done();
 }
 
-// (query_id, seconds, calls, total_ms, rows, mean_ms_before, p50_ms, p95_ms, p99_ms, p95_ms_before)
+// (query_id, role, seconds, calls, total_ms, rows, mean_ms_before, p50_ms, p95_ms, p99_ms, p95_ms_before).
+// Without a span: dbopt.slow_query_window. The second argument says what is shown where no snapshot is
+// that old: true: all of a statement's life (seconds is NULL), also of one that the snapshot left out;
+// false: what came since the oldest snapshot.
 DBOPT_FUNCTION(dbopt_statement_window) {
     pg::rows out(args);
-    const auto then = monitor::frame_before(args.get<pg::interval>(0).seconds());
-    const monitor::frame now = monitor::read_statements_now();
+    const bool or_life = args.get<bool>(1);
+    const double span = args.null(0) ? monitor::current_settings().slow_query_window : args.get<pg::interval>(0).seconds();
+    const auto then = or_life ? monitor::frame_as_old_as(span, monitor::part::statements)
+                              : monitor::frame_before(span, monitor::part::statements);
+    const bool since_start = or_life && !then;
     const double seconds = monitor::seconds_since(then);
-    for (const auto &[id, values] : now.statements)
-        if (const auto w = monitor::window_of(id, now, then))
-            out.add(static_cast<int64_t>(id), seconds, w->calls, w->total_ms, w->rows, w->mean_ms_before, w->p50_ms,
-                    w->p95_ms, w->p99_ms, w->p95_ms_before);
+    for (const monitor::named_window &w : monitor::statement_windows(then, or_life))
+        out.add(w.name.query_id, w.name.role, w.whole_life || since_start ? std::nullopt : std::optional(seconds), w.did.calls, w.did.total_ms, w.did.rows,
+                w.did.mean_ms_before, w.did.p50_ms, w.did.p95_ms, w.did.p99_ms, w.did.p95_ms_before);
     return out.done();
 }
 
@@ -106,13 +111,9 @@ DBOPT_FUNCTION(dbopt_baseline_statements) {
         pg::raise({.code = ERRCODE_UNDEFINED_OBJECT,
                    .message = "baseline \"" + args.get<std::string>(0) + "\" does not exist",
                    .hint = "SELECT name, saved_at FROM dbopt.baseline lists them."});
-    const monitor::frame now = monitor::read_statements_now();
-    for (const auto &[id, values] : now.statements) {
-        const auto w = monitor::window_of(id, now, then);
-        if (w && w->calls > 0)
-            out.add(static_cast<int64_t>(id), w->calls_before, w->mean_ms_before, w->p95_ms_before, w->calls,
-                    w->total_ms / static_cast<double>(w->calls), w->p95_ms);
-    }
+    for (const monitor::named_window &w : monitor::statement_windows(then))
+        out.add(w.name.query_id, w.name.role, w.did.calls_before, w.did.mean_ms_before, w.did.p95_ms_before, w.did.calls,
+                w.did.total_ms / static_cast<double>(w.did.calls), w.did.p95_ms);
     return out.done();
 }
 

@@ -8,10 +8,11 @@ CREATE TABLE dbopt.alert_state (
     pending_since float8 NOT NULL,
     last_raised   text NOT NULL,
     ended_at      float8 NOT NULL,
+    told          text NOT NULL,
     value         float8,
     detail        text
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE dbopt.alert_state IS 'where each rule stands, so that a restart changes nothing; times in seconds since 2000-01-01 UTC';
+COMMENT ON TABLE dbopt.alert_state IS 'where each rule stands, so that a restart changes nothing; times in seconds since 2000-01-01 UTC; told: the level that people know of';
 REVOKE ALL ON dbopt.alert_state FROM PUBLIC;
 
 CREATE TABLE dbopt.alert_event (
@@ -106,8 +107,10 @@ COMMENT ON FUNCTION dbopt.alert_mute(text, timestamptz, text) IS
 -- where that is installed. Elsewhere any program may take it from there.
 CREATE TABLE dbopt.alert_webhook (
     name      text PRIMARY KEY CHECK (name <> ''),
-    url       text NOT NULL CHECK (url ~ '^https?://'),
-    headers   jsonb NOT NULL DEFAULT '{"Content-Type": "application/json"}',
+    -- no blank or line end: nothing that could become a header or a second request
+    url       text NOT NULL CHECK (url ~ '^https?://[^[:space:][:cntrl:]]+$' AND length(url) <= 2000),
+    headers   jsonb NOT NULL DEFAULT '{"Content-Type": "application/json"}'
+        CHECK (jsonb_typeof(headers) = 'object' AND NOT headers @? '$.* ? (@.type() != "string")' AND headers::text !~ '\\([nrtbf]|u00[01])'),
     min_level text NOT NULL DEFAULT 'warning' CHECK (min_level IN ('warning', 'critical')),
     enabled   boolean NOT NULL DEFAULT true
 );

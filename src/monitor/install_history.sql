@@ -18,11 +18,11 @@ CREATE FUNCTION dbopt._object_window(span interval, most int DEFAULT NULL, OUT r
 RETURNS SETOF record LANGUAGE c VOLATILE ROWS 1000 SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dbopt_object_window';
 COMMENT ON FUNCTION dbopt._object_window(interval, int) IS 'internal: what tables and indexes did since the snapshot that long ago; those that grew most, if `most` is given';
 
-CREATE FUNCTION dbopt._statement_window(span interval, OUT query_id bigint, OUT seconds float8, OUT calls bigint,
+CREATE FUNCTION dbopt._statement_window(span interval, or_life boolean DEFAULT false, OUT query_id bigint, OUT role oid, OUT seconds float8, OUT calls bigint,
     OUT total_ms float8, OUT rows bigint, OUT mean_ms_before float8, OUT p50_ms float8, OUT p95_ms float8, OUT p99_ms float8,
     OUT p95_ms_before float8)
 RETURNS SETOF record LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dbopt_statement_window';
-COMMENT ON FUNCTION dbopt._statement_window(interval) IS 'internal: what statements did since the snapshot that long ago';
+COMMENT ON FUNCTION dbopt._statement_window(interval, boolean) IS 'internal: what statements of each role did since the snapshot that long ago';
 
 CREATE FUNCTION dbopt._forecast(times float8[], figures float8[], bound float8, OUT per_day float8, OUT days_left float8,
     OUT days_left_low float8, OUT days_left_high float8, OUT points int)
@@ -87,7 +87,7 @@ CREATE FUNCTION dbopt.baseline_save(name text) RETURNS void LANGUAGE c VOLATILE 
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' SET jit = off AS 'MODULE_PATHNAME', 'dbopt_baseline_save';
 COMMENT ON FUNCTION dbopt.baseline_save(text) IS 'keeps the present as a baseline; an existing one of that name is replaced';
 
-CREATE FUNCTION dbopt._baseline_statements(name text, OUT query_id bigint, OUT calls_before bigint, OUT mean_ms_before float8,
+CREATE FUNCTION dbopt._baseline_statements(name text, OUT query_id bigint, OUT role oid, OUT calls_before bigint, OUT mean_ms_before float8,
     OUT p95_ms_before float8, OUT calls bigint, OUT mean_ms float8, OUT p95_ms float8)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dbopt_baseline_statements';
 COMMENT ON FUNCTION dbopt._baseline_statements(text) IS 'internal: statements before and since a baseline';
@@ -96,7 +96,10 @@ COMMENT ON FUNCTION dbopt._baseline_statements(text) IS 'internal: statements be
 CREATE FUNCTION dbopt.baseline_compare(name text, OUT area text, OUT object text, OUT metric text, OUT before float8, OUT after float8,
     OUT change_pct float8, OUT verdict text)
 RETURNS SETOF record LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    WITH statements AS MATERIALIZED (SELECT * FROM dbopt._baseline_statements(baseline_compare.name)),
+    WITH statements AS MATERIALIZED ( -- of all roles together
+        SELECT query_id, sum(calls_before) AS calls_before, sum(calls) AS calls, max(p95_ms_before) AS p95_ms_before, max(p95_ms) AS p95_ms,
+               sum(mean_ms_before * calls_before) / nullif(sum(calls_before), 0)::float8 AS mean_ms_before, sum(mean_ms * calls) / sum(calls)::float8 AS mean_ms
+        FROM dbopt._baseline_statements(baseline_compare.name) GROUP BY query_id),
     b AS (SELECT b.saved_at, b.values, (SELECT h.values FROM dbopt.history h WHERE h.taken_at <= b.saved_at - interval '1 day'
               ORDER BY h.taken_at DESC LIMIT 1) AS earlier FROM dbopt.baseline b WHERE b.name = baseline_compare.name),
     p AS (SELECT p.name, CASE WHEN p.value >= b.values[p.metric_id] THEN p.value - b.values[p.metric_id] ELSE p.value END AS now_,
@@ -146,23 +149,23 @@ COMMENT ON FUNCTION dbopt._statements() IS 'internal: the captured workload, or 
 
 CREATE FUNCTION dbopt.slow_queries_since(since interval DEFAULT '1 hour', OUT query_id bigint, OUT query text, OUT calls bigint,
     OUT total_ms float8, OUT mean_ms float8, OUT p50_ms float8, OUT p95_ms float8, OUT p99_ms float8, OUT rows bigint,
-    OUT of_all_pct float8, OUT mean_ms_before float8, OUT p95_ms_before float8, OUT over_seconds float8)
+    OUT of_all_pct float8, OUT mean_ms_before float8, OUT p95_ms_before float8, OUT over_seconds float8, OUT role text)
 RETURNS SETOF record LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-    WITH s AS MATERIALIZED (SELECT s.query_id, max(s.query) AS query FROM dbopt._statements() s GROUP BY 1)
-    SELECT w.query_id, s.query, w.calls, w.total_ms, w.total_ms / w.calls, w.p50_ms, w.p95_ms, w.p99_ms, w.rows,
-           100 * w.total_ms / nullif(sum(w.total_ms) OVER (), 0), w.mean_ms_before, w.p95_ms_before, w.seconds
-    FROM dbopt._statement_window(since) w LEFT JOIN s USING (query_id) WHERE w.calls > 0 ORDER BY w.total_ms DESC $$;
+    SELECT w.query_id, dbopt._statement_text(w.query_id, w.role), w.calls, w.total_ms, w.total_ms / w.calls, w.p50_ms, w.p95_ms, w.p99_ms, w.rows,
+           100 * w.total_ms / nullif(w.all_ms, 0), w.mean_ms_before, w.p95_ms_before, w.seconds, pg_get_userbyid(w.role)
+    FROM (SELECT *, sum(total_ms) OVER () AS all_ms FROM dbopt._statement_window(since)) w ORDER BY w.total_ms DESC $$;
 COMMENT ON FUNCTION dbopt.slow_queries_since(interval) IS
-    'statements of a time window, by total time: since the snapshot that long ago, with percentiles of the window and mean and p95 before it';
+    'statements of a time window by role, by total time: since the snapshot that long ago, with percentiles of the window and mean and p95 before it';
 
 CREATE VIEW dbopt.slow_queries AS
-SELECT s.query_id, s.role, s.query, s.calls, s.total_ms, s.mean_ms, s.p50_ms, s.p95_ms, s.p99_ms, s.rows,
-       (100 * s.total_ms / nullif(sum(s.total_ms) OVER (), 0))::float8 AS of_all_pct
-FROM dbopt._statements() s
-WHERE greatest(s.mean_ms, s.p95_ms) >= (SELECT setting::float8 FROM pg_catalog.pg_settings WHERE name = 'dbopt.slow_query_threshold')
-ORDER BY s.total_ms DESC;
+SELECT w.query_id, pg_catalog.pg_get_userbyid(w.role)::text AS role, dbopt._statement_text(w.query_id, w.role) AS query, w.calls, w.total_ms,
+       w.total_ms / w.calls AS mean_ms, w.p50_ms, w.p95_ms, w.p99_ms, w.rows, (100 * w.total_ms / nullif(w.all_ms, 0))::float8 AS of_all_pct,
+       w.mean_ms_before, w.p95_ms_before, w.seconds AS over_seconds
+FROM (SELECT *, sum(total_ms) OVER () AS all_ms FROM dbopt._statement_window(NULL, true)) w
+WHERE greatest(w.total_ms / w.calls, w.p95_ms) >= (SELECT setting::float8 FROM pg_catalog.pg_settings WHERE name = 'dbopt.slow_query_threshold')
+ORDER BY w.total_ms DESC;
 COMMENT ON VIEW dbopt.slow_queries IS
-    'statements whose mean or p95 reaches dbopt.slow_query_threshold (ms), by total time; time windows: slow_queries_since()';
+    'statements whose mean or p95 of the last dbopt.slow_query_window reached dbopt.slow_query_threshold (ms), by total time; over_seconds NULL: the history does not reach back that far, these are all calls. Other windows: slow_queries_since()';
 
 CREATE VIEW dbopt.query_performance_monitor AS
 SELECT s.query_id, s.role, s.query, s.calls, s.total_ms, s.mean_ms, s.p50_ms, s.p95_ms, s.p99_ms, s.rows,
@@ -173,10 +176,10 @@ SELECT s.query_id, s.role, s.query, s.calls, s.total_ms, s.mean_ms, s.p50_ms, s.
 FROM dbopt._statements() s ORDER BY s.total_ms DESC;
 COMMENT ON VIEW dbopt.query_performance_monitor IS 'all captured statements with percentiles and a verdict (100, 500, 1000 ms)';
 
-REVOKE ALL ON FUNCTION dbopt.snapshot(), dbopt._object_window(interval, int), dbopt._statement_window(interval),
+REVOKE ALL ON FUNCTION dbopt.snapshot(), dbopt._object_window(interval, int), dbopt._statement_window(interval, boolean),
     dbopt.table_growth(interval), dbopt.buffer_hit_since(interval), dbopt.baseline_save(text), dbopt._baseline_statements(text),
     dbopt.baseline_compare(text), dbopt.slow_queries_since(interval), dbopt._statements() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION dbopt._object_window(interval, int), dbopt._statement_window(interval), dbopt.table_growth(interval),
+GRANT EXECUTE ON FUNCTION dbopt._object_window(interval, int), dbopt._statement_window(interval, boolean), dbopt.table_growth(interval),
     dbopt.buffer_hit_since(interval), dbopt._baseline_statements(text), dbopt.baseline_compare(text), dbopt.slow_queries_since(interval),
     dbopt._statements() TO pg_monitor;
 GRANT SELECT ON dbopt.history_points, dbopt.growth_forecast, dbopt.baseline, dbopt.slow_queries, dbopt.query_performance_monitor

@@ -73,6 +73,7 @@ void background();
 struct settings {
     int history_retention_days = 30;
     int snapshot_interval = 300;     // s
+    int slow_query_window = 3600;    // s
     int history_objects = 500;       // tables and statements kept per snapshot
 };
 const settings &current_settings();

@@ -1,6 +1,7 @@
 // The report: what is wrong first, then advice, trends, and lists. No script; all text is escaped.
 #include "monitor/report.hpp"
 #include "core/html.hpp"
+#include "monitor/report_objects.hpp"
 #include "pg/inventory.hpp"
 #include "pg/transaction.hpp"
 #include <cmath>
@@ -100,12 +101,12 @@ void tile(std::string &out, const char *name, const std::string &value, const ch
     out += std::string("<div class=\"tile\"><b class=\"") + css + "\">" + escape_html(value) + "</b>" + name + "</div>\n";
 }
 
-void head(std::string &out, const std::vector<finding> &findings) {
+void head(std::string &out, const std::vector<finding> &findings, int64_t database_bytes) {
     const pg::result r = pg::query(
         "SELECT pg_catalog.current_database()::pg_catalog.text, pg_catalog.current_setting('server_version'), "
         "pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC', "
         "pg_catalog.date_trunc('second', pg_catalog.now() - pg_catalog.pg_postmaster_start_time())::pg_catalog.text, "
-        "pg_catalog.pg_size_pretty(dbopt._database_bytes()), CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE 'primary' END");
+        "CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' ELSE 'primary' END");
     const auto text = [&](int i) { return r[0].get<std::string>(i); };
     int64_t critical = 0, warning = 0, ok = 0;
     for (const finding &f : findings) {
@@ -116,11 +117,11 @@ void head(std::string &out, const std::vector<finding> &findings) {
     out += "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" "
            "content=\"width=device-width,initial-scale=1\">\n<title>Database report: " + escape_html(text(0)) + "</title>\n" + style +
            "</head><body>\n<header><h1>Database " + escape_html(text(0)) + "</h1>\n<p class=\"soft\">PostgreSQL " +
-           escape_html(text(1)) + ", " + text(5) + ", up " + escape_html(text(3)) + ". Written " + text(2) + ".</p></header>\n<main>\n<div class=\"tiles\">\n";
+           escape_html(text(1)) + ", " + text(4) + ", up " + escape_html(text(3)) + ". Written " + text(2) + ".</p></header>\n<main>\n<div class=\"tiles\">\n";
     tile(out, "critical", std::to_string(critical), critical > 0 ? "critical" : "ok");
     tile(out, "warnings", std::to_string(warning), warning > 0 ? "warning" : "ok");
     tile(out, "checks in order", std::to_string(ok));
-    tile(out, "size", text(4));
+    tile(out, "size", core::short_number(static_cast<double>(database_bytes), "bytes"));
     out += "</div>\n";
 }
 
@@ -236,23 +237,25 @@ void advice(std::string &out) {
           {{"Subject", show::text}, {"Now", show::number}, {"Limit", show::number}, {"Per day", show::number}, {"Days left", show::number}, {"At least", show::number}, {"At most", show::number}});
 }
 
-void lists(std::string &out, const pg::interval &span) {
+void lists(std::string &out, const pg::interval &span, const object_lists &objects) {
     table(out, "statements", "Statements", "By total time since the start of the period",
           "SELECT query, calls, total_ms, mean_ms, p95_ms, p99_ms, mean_ms_before, of_all_pct FROM dbopt.slow_queries_since($1) LIMIT 20",
           {{"Statement", show::code}, {"Calls", show::number}, {"Total", show::ms}, {"Mean", show::ms}, {"p95", show::ms}, {"p99", show::ms}, {"Mean before", show::ms}, {"Share", show::pct}}, {span});
-    table(out, "tables", "Tables", "Largest, with indexes and toast",
-          "SELECT relation::pg_catalog.regclass::pg_catalog.text, total_bytes, index_bytes, live_rows, dead_rows, of_all_pct FROM dbopt._table_sizes(20)",
-          {{"Table", show::text}, {"Size", show::bytes}, {"Indexes", show::bytes}, {"Live rows", show::number}, {"Dead rows", show::number}, {"Share", show::pct}});
+    const std::string sizes_of = objects.as_of ? "; sizes of " + pg::to_text(*objects.as_of) : "";
+    table(out, "tables", "Tables", ("Largest, with indexes and toast" + escape_html(sizes_of)).c_str(),
+          "SELECT relation::pg_catalog.oid::pg_catalog.regclass::pg_catalog.text, total, indexes, live, dead, 100.0 * total / nullif(of_all, 0) "
+          "FROM unnest($1::pg_catalog.int8[], $2::pg_catalog.int8[], $3::pg_catalog.int8[], $4::pg_catalog.int8[], $5::pg_catalog.int8[], "
+          "$6::pg_catalog.int8[]) v(relation, total, indexes, live, dead, of_all)",
+          {{"Table", show::text}, {"Size", show::bytes}, {"Indexes", show::bytes}, {"Live rows", show::number}, {"Dead rows", show::number}, {"Share", show::pct}}, objects.largest);
     table(out, "growth", "Growth", "Tables and indexes that grew most in the period",
-          "SELECT relation::pg_catalog.regclass::pg_catalog.text, bytes, bytes - bytes_before, inserted, updated, deleted FROM dbopt._object_window($1, 15) "
-          "WHERE bytes > bytes_before ORDER BY 3 DESC",
-          {{"Relation", show::text}, {"Size", show::bytes}, {"Grown", show::bytes}, {"Inserted", show::number}, {"Updated", show::number}, {"Deleted", show::number}}, {span});
+          "SELECT relation::pg_catalog.oid::pg_catalog.regclass::pg_catalog.text, bytes, grown, inserted, updated, deleted "
+          "FROM unnest($1::pg_catalog.int8[], $2::pg_catalog.int8[], $3::pg_catalog.int8[], $4::pg_catalog.int8[], $5::pg_catalog.int8[], "
+          "$6::pg_catalog.int8[]) v(relation, bytes, grown, inserted, updated, deleted)",
+          {{"Relation", show::text}, {"Size", show::bytes}, {"Grown", show::bytes}, {"Inserted", show::number}, {"Updated", show::number}, {"Deleted", show::number}}, objects.grown);
     table(out, "indexes", "Indexes not used", "Never scanned since statistics began; look at replicas, too",
-          "SELECT c.oid::pg_catalog.regclass::pg_catalog.text, i.indrelid::pg_catalog.regclass::pg_catalog.text, c.relpages * 8192.0, "
-          "'DROP INDEX CONCURRENTLY ' || c.oid::pg_catalog.regclass::pg_catalog.text FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid "
-          "WHERE NOT i.indisunique AND NOT i.indisexclusion AND c.oid >= 16384 AND c.relpages > 16 AND c.relkind = 'i' AND NOT c.relispartition "
-          "AND pg_catalog.pg_stat_get_numscans(c.oid) = 0 ORDER BY c.relpages DESC LIMIT 15",
-          {{"Index", show::text}, {"Table", show::text}, {"Size", show::bytes}, {"Command", show::code}});
+          "SELECT i::pg_catalog.oid::pg_catalog.regclass::pg_catalog.text, t::pg_catalog.oid::pg_catalog.regclass::pg_catalog.text, pages * 8192.0, 'DROP INDEX CONCURRENTLY ' || i::pg_catalog.oid::pg_catalog.regclass::pg_catalog.text "
+          "FROM unnest($1::pg_catalog.int8[], $2::pg_catalog.int8[], $3::pg_catalog.int8[]) v(i, t, pages)",
+          {{"Index", show::text}, {"Table", show::text}, {"Size", show::bytes}, {"Command", show::code}}, objects.unused);
     table(out, "jobs", "Jobs", "Scheduled work",
           "SELECT name, schedule, breaker, consecutive_failures, pg_catalog.to_char(next_run AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') FROM dbopt.jobs LIMIT 30",
           {{"Job", show::text}, {"Schedule", show::text}, {"Breaker", show::text}, {"Failures in a row", show::number}, {"Next run (UTC)", show::text}});
@@ -275,12 +278,13 @@ void lists(std::string &out, const pg::interval &span) {
 std::string make_report(const pg::interval &span) {
     const pg::inventory_scope shared;
     const std::vector<finding> findings = examine(tier::deep);
+    const object_lists objects = list_objects(span);
     std::string out;
-    head(out, findings);
+    head(out, findings, objects.database_bytes);
     problems(out, findings);
     advice(out);
     charts(out, span);
-    lists(out, span);
+    lists(out, span, objects);
     out += "</main>\n<footer><p class=\"soft\">Made by dbopt " DBOPT_VERSION " inside the server; the period is the last " +
            escape_html(pg::to_text(span)) + ".</p></footer></body></html>\n";
     return out;

@@ -26,6 +26,14 @@ void define_settings() {
                     .low = 0,
                     .high = 86400,
                     .in = pg::unit::s});
+    pg::define_int({.name = "dbopt.slow_query_window",
+                    .description = "How far dbopt.slow_queries looks back.",
+                    .variable = &values.slow_query_window,
+                    .value = 3600,
+                    .low = 0,
+                    .high = 31536000,
+                    .when = pg::change::user,
+                    .in = pg::unit::s});
     pg::define_int({.name = "dbopt.history_objects",
                     .description = "Statements that a snapshot keeps, those with most time first.",
                     .variable = &values.history_objects,

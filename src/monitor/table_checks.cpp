@@ -63,7 +63,7 @@ class recent_blocks {
     static std::optional<frame> frame_of_last_hour() {
         if (!pg::scalar<bool>("SELECT pg_catalog.has_table_privilege('dbopt.history', 'SELECT')").value_or(false))
             return std::nullopt;
-        return frame_before(3600);
+        return frame_before(3600, part::objects);
     }
     std::optional<frame> then_;
 };

@@ -1,5 +1,8 @@
 #include "pool/pool.hpp"
+#include "core/breaker.hpp"
+#include "core/retry.hpp"
 #include "pg/machine.hpp"
+#include "pg/pause.hpp"
 #include "pg/remote.hpp"
 #include "pg/transaction.hpp"
 #include <cmath>
@@ -65,6 +68,20 @@ reading read_pgbouncer(const std::string &conninfo) {
     return r;
 }
 
+// The breaker opens with the first failed poll (a poll tries twice), for 10 s, 20 s, 40 s … up to five
+// minutes; then one poll is let through.
+constexpr core::breaker_policy policy{.failures = 1, .cooldown_s = 10, .cooldown_cap_s = 300};
+
+core::breaker breaker_of(const pg::row &r, int failures, int until) {
+    core::breaker b;
+    b.in_a_row = b.opened = r.get<int32_t>(failures);
+    if (const auto at = r.optional<pg::timestamptz>(until)) {
+        b.state = core::breaker_state::open;
+        b.until = at->us / 1'000'000;
+    }
+    return b;
+}
+
 void store(const std::string &name, const reading &r) {
     pg::execute("INSERT INTO dbopt.pool_sample (name, version, used, free, waiting, clients_active, max_size, max_wait_ms, "
                 "xact_count, xact_time_us, wait_time_us, paused) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -74,24 +91,42 @@ void store(const std::string &name, const reading &r) {
                 "WHERE name = $1", {name});
 }
 
-// The breaker: 10 s, 20 s, 40 s … up to 5 minutes between attempts while the pooler does not answer.
-void store_failure(const std::string &name, const std::string &message) {
-    pg::execute("UPDATE dbopt.pool SET failures = failures + 1, error = pg_catalog.left($2, 500), "
-                "polled_at = pg_catalog.clock_timestamp(), retry_at = pg_catalog.clock_timestamp() + "
-                "least(interval '10 seconds' * pg_catalog.power(2, least(failures, 6)), interval '5 minutes') "
-                "WHERE name = $1", {name, message});
+void store_failure(const std::string &name, core::breaker b, const std::string &message) {
+    b.failure(pg::clock().us / 1'000'000, policy);
+    pg::execute("UPDATE dbopt.pool SET failures = $3, error = pg_catalog.left($2, 500), "
+                "polled_at = pg_catalog.clock_timestamp(), retry_at = $4 WHERE name = $1",
+                {name, message, b.opened, pg::timestamptz{b.until * 1'000'000}});
 }
 
-poll_result poll_one(const std::string &name, const std::string &conninfo) {
+// A connection that is refused or breaks is tried once more after a moment: a pooler that reloads or is
+// replaced is away for that long. One that gave no answer in a second would give none in the next.
+reading read_with_retry(const std::string &conninfo) {
+    constexpr core::retry_policy retry{.attempts = 2, .base_s = 0.1, .cap_s = 0.1};
+    for (int attempt = 1;; ++attempt) {
+        const int64_t started = pg::clock().us;
+        try {
+            return read_pgbouncer(conninfo);
+        } catch (const pg::error &) {
+            throw;
+        } catch (const std::runtime_error &) {
+            const double took_ms = static_cast<double>(pg::clock().us - started) / 1000;
+            if (attempt >= retry.attempts || took_ms >= 0.9 * timeout_ms)
+                throw;
+        }
+        pg::pause(static_cast<int64_t>(1000 * core::backoff(retry, attempt)));
+    }
+}
+
+poll_result poll_one(const std::string &name, const std::string &conninfo, const core::breaker &b) {
     try {
-        const reading r = read_pgbouncer(conninfo);
+        const reading r = read_with_retry(conninfo);
         store(name, r);
         return {name, "done", std::to_string(r.used) + " used, " + std::to_string(r.free) + " free, " +
                                   std::to_string(r.waiting) + " waiting"};
     } catch (const pg::error &) {
         throw;
     } catch (const std::runtime_error &e) {
-        store_failure(name, e.what());
+        store_failure(name, b, e.what());
         return {name, "failed", e.what()};
     }
 }
@@ -100,14 +135,15 @@ poll_result poll_one(const std::string &name, const std::string &conninfo) {
 
 std::vector<poll_result> poll(const std::optional<std::string> &name) {
     std::vector<poll_result> out;
-    const pg::result pools = pg::query("SELECT name, conninfo, coalesce(retry_at > pg_catalog.clock_timestamp(), false), error "
+    const pg::result pools = pg::query("SELECT name, conninfo, failures, retry_at, error "
                                        "FROM dbopt.pool WHERE conninfo IS NOT NULL AND ($1::pg_catalog.text IS NULL OR name = $1) "
                                        "ORDER BY name", {name});
     for (const pg::row &r : pools) {
-        if (r.get<bool>(2) && !name)
-            out.push_back({r.get<std::string>(0), "skipped", "breaker open: " + r.get_or<std::string>(3, "")});
+        core::breaker b = breaker_of(r, 2, 3);
+        if (!b.allow(pg::clock().us / 1'000'000) && !name)
+            out.push_back({r.get<std::string>(0), "skipped", "breaker open: " + r.get_or<std::string>(4, "")});
         else
-            out.push_back(poll_one(r.get<std::string>(0), r.get<std::string>(1)));
+            out.push_back(poll_one(r.get<std::string>(0), r.get<std::string>(1), b));
     }
     return out;
 }
