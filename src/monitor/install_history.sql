@@ -158,7 +158,7 @@ COMMENT ON FUNCTION dbopt.slow_queries_since(interval) IS
     'statements of a time window by role, by total time: since the snapshot that long ago, with percentiles of the window and mean and p95 before it';
 
 CREATE VIEW dbopt.slow_queries AS
-SELECT w.query_id, pg_catalog.pg_get_userbyid(w.role)::text AS role, dbopt._statement_text(w.query_id, w.role) AS query, w.calls, w.total_ms,
+SELECT w.query_id, pg_catalog.pg_get_userbyid(w.role)::text COLLATE pg_catalog."default" AS role, dbopt._statement_text(w.query_id, w.role) AS query, w.calls, w.total_ms,
        w.total_ms / w.calls AS mean_ms, w.p50_ms, w.p95_ms, w.p99_ms, w.rows, (100 * w.total_ms / nullif(w.all_ms, 0))::float8 AS of_all_pct,
        w.mean_ms_before, w.p95_ms_before, w.seconds AS over_seconds
 FROM (SELECT *, sum(total_ms) OVER () AS all_ms FROM dbopt._statement_window(NULL, true)) w

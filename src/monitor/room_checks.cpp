@@ -126,6 +126,14 @@ LATERAL (VALUES ('pool_used_pct', pct, coalesce('fullest: ' || worst, 'no pools 
                 ('pools_unreachable', CASE WHEN n > 0 THEN down END, format('%s pools', n))
 ) v(check_name, value, detail))";
 
+// The result cache's own figures, where that room is installed.
+constexpr check cache_checks[] = {
+    {"cache_hit_pct", "%", {70, 60, true}, "Most lookups miss: longer times to live, or cache what is asked again.", 300},
+};
+constexpr const char *cache_sql = R"(
+SELECT 'cache_hit_pct', (100.0 * sum(hits) / nullif(sum(hits + misses), 0))::float8, format('%s lookups', coalesce(sum(hits + misses), 0))
+FROM dbopt.cache_statistics)";
+
 constexpr check own_checks[] = {
     {"not_preloaded", "state", {1, std::nullopt},
      "Add dbopt to shared_preload_libraries and restart: no workers, no capture without it.", 0, false},
@@ -152,6 +160,7 @@ LATERAL (VALUES
 constexpr probe probes[] = {
     {"dbopt", tier::normal, true, nullptr, own_sql, nullptr, own_checks},
     {"pools", tier::fast, true, nullptr, pool_sql, nullptr, pool_checks},
+    {"cache", tier::fast, false, "dbopt.cache_statistics", cache_sql, nullptr, cache_checks},
     {"jobs", tier::normal, false, "dbopt.jobs", job_sql, nullptr, job_checks},
     {"queue", tier::normal, false, "dbopt.run", queue_sql, nullptr, queue_checks},
     {"workload", tier::normal, true, "dbopt.workload", workload_sql, nullptr, workload_checks},
