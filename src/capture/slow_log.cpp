@@ -1,6 +1,7 @@
 #include "capture/slow_log.hpp"
 #include "capture/capture.hpp"
 #include "core/json.hpp"
+#include "pg/catalog_text.hpp"
 #include "pg/security.hpp"
 #include "pg/settings.hpp"
 #include <cstring>
@@ -24,7 +25,8 @@ std::string line_of(const pg::statement_end &e) {
     if (e.text != nullptr) {
         const char *start = e.text + std::max(e.text_start, 0);
         const size_t length = e.text_length > 0 ? static_cast<size_t>(e.text_length) : strlen(start);
-        text = redacted(std::string(start, std::min<size_t>(length, 16384)), 2000);
+        // Whole characters only: half a one would make the log's JSON invalid.
+        text = pg::clip_identifier(redacted(pg::clip_identifier(std::string(start, std::min<size_t>(length, 16388)), 16384), 2004), 2000);
     }
     return "dbopt slow query {\"query_id\": " + std::to_string(e.query_id) +
            ", \"duration_ms\": " + number(static_cast<double>(e.run_ns) / 1e6) +

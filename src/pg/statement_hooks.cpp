@@ -8,6 +8,7 @@ extern "C" {
 #include "executor/instrument.h"
 #include "optimizer/planner.h"
 #include "portability/instr_time.h"
+#include "utils/backend_status.h"
 }
 
 namespace dbopt::pg {
@@ -271,7 +272,9 @@ void on_utility(PlannedStmt *statement, const char *text, bool read_only,
         return;
     }
     // The statement may be freed by the time it returns (a ROLLBACK, for one).
-    const int64_t id = static_cast<int64_t>(statement->queryId);
+    // pg_stat_statements takes the identifier away from what comes after it in the chain of hooks; that
+    // of a client's statement is also where pg_stat_activity shows it.
+    const auto id = static_cast<int64_t>(statement->queryId != 0 || level > 0 ? statement->queryId : pgstat_get_my_query_id());
     const int start_at = statement->stmt_location, length = statement->stmt_len;
     const bool measure = id != 0 && *utility_setting && is_client() && wanted();
     const uint64_t start = measure ? nanoseconds() : 0;
