@@ -23,7 +23,7 @@ core::history_objects read_objects() {
     core::history_objects out;
     const auto all = pg::current_inventory(); // held: the loop keeps no temporary alive
     for (const pg::stored_relation &r : all->sizes()) {
-        if (!r.of_users() || (r.kind != 'r' && r.kind != 'm' && r.kind != 'i'))
+        if (!r.of_users() || r.schema == PG_TOAST_NAMESPACE || (r.kind != 'r' && r.kind != 'm' && r.kind != 'i'))
             continue;
         const pg::relation_counters &c = r.counters;
         out[r.oid] = {r.bytes(), c.live, c.dead, c.scans, c.rows_read, c.inserted,

@@ -1,9 +1,9 @@
 // Everything that is measured, as metric families for Prometheus and for SQL.
 #include "core/exposition.hpp"
-#include "monitor/history.hpp"
 #include "monitor/report.hpp"
-#include "pg/inventory.hpp"
+#include "monitor/young_sizes.hpp"
 #include "pg/transaction.hpp"
+#include <algorithm>
 #include <map>
 
 namespace dbopt::monitor {
@@ -26,8 +26,8 @@ struct collector {
     }
 };
 
-void add_points(collector &c) {
-    const auto values = read_points(true);
+void add_points(collector &c, int64_t database_bytes) {
+    const auto values = read_points(true, database_bytes);
     const auto names = points();
     for (size_t i = 0; i < names.size(); ++i) {
         const bool counts = names[i].kind == point_kind::counter;
@@ -78,19 +78,59 @@ void add_query(collector &c, const char *sql, std::vector<const char *> labels, 
                 core::keep_top(c.family(s.name, s.type, s.help), most);
 }
 
-void add_tables(collector &c) {
-    add_query(c,
-              "SELECT n.nspname, c.relname, s.total_bytes::pg_catalog.float8, "
-              "s.live_rows::pg_catalog.float8, s.dead_rows::pg_catalog.float8, s.seq_scans::pg_catalog.float8, "
-              "s.written_rows::pg_catalog.float8 FROM dbopt._table_sizes() s "
-              "JOIN pg_catalog.pg_class c ON c.oid = s.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
-              {"schema", "relation"},
-              {{"dbopt_table_bytes", "gauge", "size of a table with its indexes and toast"},
-               {"dbopt_table_live_rows", "gauge", "live rows, as the statistics estimate them"},
-               {"dbopt_table_dead_rows", "gauge", "dead rows, as the statistics estimate them"},
-               {"dbopt_table_seq_scans_total", "counter", "sequential scans"},
-               {"dbopt_table_written_rows_total", "counter", "rows inserted, updated and deleted"}},
-              true);
+// The largest by each measure are chosen before anybody asks for names.
+void add_tables(collector &c, const young_sizes &sizes) {
+    struct measure {
+        series what;
+        double (*of)(const sized_table &);
+    };
+    static constexpr measure measures[] = {
+        {{"dbopt_table_bytes", "gauge", "size of a table with its indexes and toast"},
+         [](const sized_table &t) { return static_cast<double>(t.total()); }},
+        {{"dbopt_table_live_rows", "gauge", "live rows, as the statistics estimate them"},
+         [](const sized_table &t) { return static_cast<double>(t.table->counters.live); }},
+        {{"dbopt_table_dead_rows", "gauge", "dead rows, as the statistics estimate them"},
+         [](const sized_table &t) { return static_cast<double>(t.table->counters.dead); }},
+        {{"dbopt_table_seq_scans_total", "counter", "sequential scans"},
+         [](const sized_table &t) { return static_cast<double>(t.table->counters.scans); }},
+        {{"dbopt_table_written_rows_total", "counter", "rows inserted, updated and deleted"},
+         [](const sized_table &t) {
+             const pg::relation_counters &n = t.table->counters;
+             return static_cast<double>(n.inserted + n.updated + n.deleted);
+         }}};
+    const auto all = pg::current_inventory();
+    const std::vector<sized_table> tables = sized_tables(sizes, *all);
+    std::vector<std::vector<std::pair<Oid, double>>> chosen;
+    std::vector<double> others;
+    std::vector<int64_t> oids;
+    for (const measure &m : measures) {
+        std::vector<std::pair<Oid, double>> values;
+        double sum = 0;
+        for (const sized_table &t : tables) {
+            values.emplace_back(t.table->oid, m.of(t));
+            sum += values.back().second;
+        }
+        keep_first(values, most, [](const auto &x, const auto &y) { return x.second > y.second; });
+        for (const auto &[oid, v] : values) {
+            oids.push_back(oid);
+            sum -= v;
+        }
+        others.push_back(sum);
+        chosen.push_back(std::move(values));
+    }
+    std::map<Oid, std::pair<std::string, std::string>> names;
+    for (const pg::row &r : pg::query("SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n "
+                                      "ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::pg_catalog.int8[]::pg_catalog.oid[])", {oids}))
+        names[r.get<Oid>(0)] = {r.get<std::string>(1), r.get<std::string>(2)};
+    for (size_t i = 0; i < std::size(measures); ++i) {
+        const series &s = measures[i].what;
+        metric_family &f = c.family(s.name, s.type, s.help);
+        for (const auto &[oid, v] : chosen[i])
+            if (const auto n = names.find(oid); n != names.end())
+                f.samples.push_back({{{"database", c.database}, {"schema", n->second.first}, {"relation", n->second.second}}, v});
+        if (tables.size() > most)
+            f.samples.push_back({{{"database", "other"}, {"schema", "other"}, {"relation", "other"}}, others[i]});
+    }
 }
 
 } // namespace
@@ -100,7 +140,8 @@ std::vector<metric_family> read_metrics() {
     collector c;
     c.database = pg::scalar<std::string>("SELECT pg_catalog.current_database()::pg_catalog.text").value_or("");
     c.family("dbopt_up", "gauge", "1: the exposition was made").samples.push_back({{{"database", c.database}}, 1});
-    add_points(c);
+    const young_sizes sizes = read_young_sizes();
+    add_points(c, sizes.database_bytes);
     add_checks(c);
     add_query(c, "SELECT coalesce(state, 'none'), count(*)::pg_catalog.float8 FROM pg_catalog.pg_stat_get_activity(NULL) "
                  "WHERE backend_type = 'client backend' GROUP BY 1", {"state"},
@@ -108,7 +149,7 @@ std::vector<metric_family> read_metrics() {
     add_query(c, "SELECT coalesce(wait_event_type, 'running'), count(*)::pg_catalog.float8 FROM pg_catalog.pg_stat_get_activity(NULL) "
                  "WHERE state = 'active' GROUP BY 1", {"wait"},
               {{"dbopt_active_by_wait", "gauge", "active sessions by what they wait for"}});
-    add_tables(c);
+    add_tables(c, sizes);
     add_query(c, "SELECT query_id::pg_catalog.text, sum(calls)::pg_catalog.float8, sum(total_ms) / 1000, sum(rows)::pg_catalog.float8 "
                  "FROM dbopt._statements() WHERE query_id IS NOT NULL GROUP BY 1", {"query_id"},
               {{"dbopt_statement_calls_total", "counter", "calls of a statement"},

@@ -33,8 +33,9 @@ struct point {
 };
 // The figures of a snapshot; dbopt.history.values holds them in this order, which only ever grows.
 std::span<const point> points();
-// Counters alone cost one read of the statistics; gauges also read the size of the database's folders.
-std::vector<std::optional<double>> read_points(bool with_gauges);
+// Counters alone cost one read of the statistics; gauges also read the size of the database's folders,
+// unless it is given.
+std::vector<std::optional<double>> read_points(bool with_gauges, int64_t database_bytes = -1);
 
 // A counter's growth since the youngest snapshot that is at least `span` old, else since the oldest one,
 // else (no snapshot yet) since the server began to count. What went backwards was reset by somebody:

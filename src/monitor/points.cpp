@@ -70,7 +70,7 @@ SELECT count(*) FILTER (WHERE a.backend_type = 'client backend'),
        count(*) FILTER (WHERE a.state LIKE 'idle in transaction%'),
        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
          - coalesce(current_setting('reserved_connections', true)::int, 0),
-       dbopt._database_bytes(),
+       coalesce(nullif($1, -1), dbopt._database_bytes()),
        (SELECT max(age(datfrozenxid)) FROM pg_database),
        (SELECT free_bytes FROM dbopt._filesystems() LIMIT 1),
        (SELECT total_bytes FROM dbopt._filesystems() LIMIT 1),
@@ -92,11 +92,11 @@ constexpr size_t counter_columns = 23;
 
 std::span<const point> points() { return all_points; }
 
-std::vector<std::optional<double>> read_points(bool with_gauges) {
+std::vector<std::optional<double>> read_points(bool with_gauges, int64_t database_bytes) {
     std::vector<std::optional<double>> out;
     append(out, pg::query(pg::compat::server_version >= 17 ? counters_17 : counters_15), counter_columns);
     if (with_gauges)
-        append(out, pg::query(gauges), std::size(all_points) - counter_columns);
+        append(out, pg::query(gauges, {database_bytes}), std::size(all_points) - counter_columns);
     return out;
 }
 

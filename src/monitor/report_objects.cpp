@@ -1,27 +1,10 @@
 #include "monitor/report_objects.hpp"
-#include "monitor/history.hpp"
-#include "pg/inventory.hpp"
+#include "monitor/young_sizes.hpp"
 #include <algorithm>
 
 namespace dbopt::monitor {
 
 namespace {
-
-// The last snapshot, unless it is older than two intervals (ten minutes at least) or from the future.
-struct last_snapshot {
-    pg::timestamptz at;
-    int64_t database_bytes = 0;
-};
-std::optional<last_snapshot> young_snapshot() {
-    const double oldest = std::max(600, 2 * current_settings().snapshot_interval);
-    const pg::result r = pg::query(
-        "SELECT h.taken_at, h.values[(SELECT p.metric_id FROM dbopt._points(NULL) p WHERE p.name = 'database_bytes')]::pg_catalog.int8 "
-        "FROM dbopt.history h WHERE h.taken_at BETWEEN pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1) "
-        "AND pg_catalog.clock_timestamp() ORDER BY h.taken_at DESC LIMIT 1", {oldest});
-    if (r.empty() || r[0].null(1))
-        return std::nullopt;
-    return last_snapshot{r[0].get<pg::timestamptz>(0), r[0].get<int64_t>(1)};
-}
 
 struct columns {
     std::vector<std::vector<int64_t>> of;
@@ -39,42 +22,15 @@ struct columns {
     }
 };
 
-template <class T, class F> void keep_first(std::vector<T> &all, size_t most, F &&before) {
-    const auto middle = all.begin() + static_cast<std::ptrdiff_t>(std::min(most, all.size()));
-    std::partial_sort(all.begin(), middle, all.end(), before);
-    all.erase(middle, all.end());
-}
-
-struct sized_table {
-    const core::history_values *values = nullptr;
-    int64_t indexes = 0;
-    int64_t total() const { return (*values)[object_bytes] + (*values)[object_toast] + indexes; }
-};
-
-object_list largest_tables(const frame &now, const pg::inventory &all) {
-    std::unordered_map<Oid, sized_table> tables;
-    tables.reserve(all.relations().size());
-    const auto values_of = [&](Oid oid) {
-        const auto at = now.objects.find(oid);
-        return at == now.objects.end() ? nullptr : &at->second;
-    };
-    for (const pg::stored_relation &r : all.relations())
-        if (r.of_users() && (r.kind == RELKIND_RELATION || r.kind == RELKIND_MATVIEW))
-            if (const auto *v = values_of(r.oid))
-                tables.emplace(r.oid, sized_table{v});
-    for (const pg::stored_relation &r : all.relations())
-        if (r.of_users() && r.kind == RELKIND_INDEX)
-            if (const auto t = tables.find(r.owner_table); t != tables.end())
-                if (const auto *v = values_of(r.oid))
-                    t->second.indexes += (*v)[object_bytes];
+object_list largest_tables(const young_sizes &sizes, const pg::inventory &all) {
+    std::vector<sized_table> tables = sized_tables(sizes, all);
     int64_t sum = 0;
-    std::vector<std::pair<Oid, sized_table>> order(tables.begin(), tables.end());
-    for (const auto &[oid, t] : order)
+    for (const sized_table &t : tables)
         sum += t.total();
-    keep_first(order, 20, [](const auto &a, const auto &b) { return a.second.total() > b.second.total(); });
+    keep_first(tables, 20, [](const auto &a, const auto &b) { return a.total() > b.total(); });
     columns out(6);
-    for (const auto &[oid, t] : order)
-        out.add({oid, t.total(), t.indexes, (*t.values)[object_live], (*t.values)[object_dead], sum});
+    for (const sized_table &t : tables)
+        out.add({t.table->oid, t.total(), t.indexes, t.table->counters.live, t.table->counters.dead, sum});
     return std::move(out).list();
 }
 
@@ -119,21 +75,12 @@ object_list unused_indexes(const pg::inventory &all) {
 
 object_lists list_objects(const pg::interval &span) {
     const auto all = pg::current_inventory();
+    const young_sizes sizes = read_young_sizes();
     object_lists out;
-    std::optional<frame> now;
-    if (const auto last = young_snapshot()) {
-        now = frame_at(last->at, part::objects);
-        if (now && now->taken_at == last->at) {
-            out.as_of = last->at;
-            out.database_bytes = last->database_bytes;
-        }
-    }
-    if (!out.as_of) {
-        now = read_objects_now();
-        out.database_bytes = all->database_bytes();
-    }
-    out.largest = largest_tables(*now, *all);
-    out.grown = grown_most(*now, frame_before(span.seconds(), part::objects));
+    out.as_of = sizes.as_of;
+    out.database_bytes = sizes.database_bytes;
+    out.largest = largest_tables(sizes, *all);
+    out.grown = grown_most(sizes.now, frame_before(span.seconds(), part::objects));
     out.unused = unused_indexes(*all);
     return out;
 }

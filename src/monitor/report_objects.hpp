@@ -1,7 +1,4 @@
 // The report's lists of tables and indexes: the largest, those that grew most, indexes nobody reads.
-//
-// Exact sizes need a look at every file of the database, half of a report's time with many tables. A
-// snapshot has just done so: its sizes are taken where it is young, and the report says of when.
 #pragma once
 #include "pg/query.hpp"
 

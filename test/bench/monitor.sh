@@ -33,12 +33,13 @@ part_make() {
     dropdb --if-exists $db; createdb $db
     sql -c 'CREATE EXTENSION dbopt'
     sql >/dev/null <<SQL
+SELECT setseed(0.4711);
 DO \$\$ BEGIN
   FOR i IN 1..$tables LOOP
     EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY, a int, b text%s)', i,
                    CASE WHEN i % 2 = 0 THEN format(', p int REFERENCES t%s', i - 1) ELSE '' END);
     IF i % 3 = 0 THEN EXECUTE format('CREATE INDEX ON t%s (a)', i); END IF;
-    EXECUTE format('INSERT INTO t%s (id, a, b) SELECT g, g, g FROM generate_series(1, 20) g', i);
+    EXECUTE format('INSERT INTO t%s (id, a, b) SELECT g, g, g FROM generate_series(1, (60 * random())::int) g', i);
     IF i % 50 = 0 THEN COMMIT; END IF;
   END LOOP;
 END \$\$;
@@ -109,7 +110,7 @@ part_snapshot() {
     # A day of them: 288 snapshots, of which 6 are key frames; here with a changed tenth of the tables each.
     sql -c 'DELETE FROM dbopt.history' >/dev/null
     for i in 1 2 3 4; do
-        sql -c "DO \$\$ BEGIN FOR i IN 1..$((tables / 10)) LOOP EXECUTE format('UPDATE t%s SET a = a + 1 WHERE id <= 2', i * 10 - $i); END LOOP; END \$\$" \
+        sql -c "DO \$\$ BEGIN FOR i IN 1..$((tables / 10)) LOOP EXECUTE format('UPDATE t%s SET a = a + 1 WHERE id <= %s', i * 10 - $i, (40 * random())::int); END LOOP; END \$\$" \
             -c 'SELECT pg_stat_force_next_flush()' -c 'SELECT dbopt.snapshot()' >/dev/null
     done
     frames=$(sql -c "SELECT max(s) || ' ' || round(avg(s) FILTER (WHERE NOT key_frame)) || ' ' || round((max(s) + 47 * avg(s) FILTER (WHERE NOT key_frame)) / 48)
