@@ -47,7 +47,10 @@ std::optional<transition> step(alert_state &s, const alert_policy &p, std::optio
     const double wait = rising               ? p.for_seconds
                         : target > level::ok ? std::max(p.clear_seconds, p.cooldown_seconds)
                                              : p.clear_seconds;
-    if (now - s.pending_since < wait)
+    // Rounds come every so many seconds, give or take a little: one that comes a moment early must not
+    // make the alert wait for a whole round more.
+    constexpr double early = 0.5;
+    if (now - s.pending_since < wait - early)
         return std::nullopt;
     const bool cooling = now >= s.ended_at && now - s.ended_at < p.cooldown_seconds;
     if (rising && s.at == level::ok && cooling && target <= s.last_raised)

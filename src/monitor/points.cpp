@@ -45,6 +45,12 @@ constexpr point all_points[] = {
     {"uptime_seconds", gauge, "s", "time since the server started"},
     {"locks_waiting", gauge, "", "sessions that wait for a lock"},
     {"sequence_used_pct", gauge, "%", "how far the fullest sequence is used up"},
+    {"waits_lock", gauge, "", "active sessions that wait for a lock"},
+    {"waits_lwlock", gauge, "", "active sessions that wait inside the server"},
+    {"waits_io", gauge, "", "active sessions that wait for the disk"},
+    {"waits_other", gauge, "", "active sessions that wait for something else"},
+    {"longest_lock_wait_seconds", gauge, "s", "how long the longest wait for a lock has lasted"},
+    {"longest_transaction_seconds", gauge, "s", "age of the oldest transaction of a client"},
 };
 
 // Columns 0 to 22 are the counters above, in order.
@@ -76,7 +82,14 @@ SELECT count(*) FILTER (WHERE a.backend_type = 'client backend'),
        (SELECT total_bytes FROM dbopt._filesystems() LIMIT 1),
        extract(epoch FROM now() - pg_postmaster_start_time()),
        (SELECT count(DISTINCT l.pid) FROM pg_lock_status() l WHERE NOT l.granted),
-       (SELECT max(q.used_pct) FROM dbopt._sequences() q)
+       (SELECT max(q.used_pct) FROM dbopt._sequences() q),
+       count(*) FILTER (WHERE a.state = 'active' AND a.wait_event_type = 'Lock'),
+       count(*) FILTER (WHERE a.state = 'active' AND a.wait_event_type = 'LWLock'),
+       count(*) FILTER (WHERE a.state = 'active' AND a.wait_event_type = 'IO'),
+       count(*) FILTER (WHERE a.state = 'active' AND a.wait_event_type NOT IN ('Lock', 'LWLock', 'IO')),
+       coalesce((SELECT extract(epoch FROM clock_timestamp() - min(l.waitstart)) FROM pg_lock_status() l WHERE NOT l.granted), 0),
+       coalesce(extract(epoch FROM clock_timestamp() - min(a.xact_start) FILTER (WHERE a.backend_type = 'client backend'
+           AND a.pid <> pg_backend_pid())), 0)
 FROM pg_stat_get_activity(NULL) a)";
 
 void append(std::vector<std::optional<double>> &out, const pg::result &r, size_t columns) {

@@ -218,6 +218,9 @@ void charts(std::string &out, const pg::interval &span) {
     draw("WAL", "bytes/s", rate(t, "wal_bytes"));
     draw("Temporary files", "bytes/s", rate(t, "temp_bytes"));
     draw("Waiting for locks", "", level(t, "locks_waiting"));
+    draw("Longest wait for a lock", "s", level(t, "longest_lock_wait_seconds"));
+    draw("Waiting for the disk", "", level(t, "waits_io"));
+    draw("Waiting inside the server", "", level(t, "waits_lwlock"));
     out += "</div></section>\n";
 }
 

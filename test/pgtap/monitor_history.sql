@@ -1,6 +1,6 @@
 -- Snapshots, windows, forecasts, baselines.
 BEGIN;
-SELECT plan(26);
+SELECT plan(28);
 SELECT pg_advisory_xact_lock(1684434804, 2); -- the worker's round waits
 DELETE FROM dbopt.history;
 SELECT dbopt._history_partition(now() - make_interval(weeks => w)) FROM generate_series(0, 12) w;
@@ -17,6 +17,10 @@ SELECT is((SELECT count(*) FROM dbopt.history WHERE key_frame), 1::bigint, 'late
 SELECT cmp_ok((SELECT length(objects) FROM dbopt.history ORDER BY taken_at DESC LIMIT 1), '<', 500, 'and small');
 SELECT cmp_ok((SELECT count(DISTINCT name) FROM dbopt.history_points), '>=', 30::bigint, 'points have names');
 SELECT is((SELECT count(*) FROM dbopt.history_points WHERE name = 'database_bytes' AND value > 0), 3::bigint, 'gauges are stored');
+SELECT is((SELECT count(DISTINCT name) FROM dbopt.history_points WHERE name IN ('waits_lock', 'waits_lwlock', 'waits_io', 'waits_other', 'longest_lock_wait_seconds',
+    'longest_transaction_seconds', 'locks_waiting') AND value >= 0), 7::bigint, 'waits and locks have a history');
+UPDATE dbopt.history SET values = values[1:34] WHERE key_frame;
+SELECT lives_ok('SELECT count(*) FROM dbopt.history_points, dbopt.growth_forecast', 'snapshots of an older version have fewer figures');
 UPDATE dbopt.history SET taken_at = taken_at - interval '2 hours';
 SELECT ok((SELECT grown_bytes IS NULL AND bytes > 1000000 FROM dbopt.table_growth('3 hours') WHERE relation = 'history_t'::regclass),
           'a table that did not exist then has no growth, but a size');

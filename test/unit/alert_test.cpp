@@ -2,6 +2,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 #include <limits>
+#include <random>
 
 using namespace dbopt::core;
 
@@ -157,6 +158,67 @@ TEST(Alert, LowIsBadHasRoomToRecover) {
     EXPECT_EQ(step(s, p, 98, 0)->to, level::warning);
     EXPECT_FALSE(step(s, p, 99.2, 1));
     EXPECT_EQ(step(s, p, 99.6, 2)->to, level::ok);
+}
+
+// A clock that is handed in: rounds every `interval` seconds, the value turns bad somewhere between two.
+TEST(Alert, FiresWithinForTimeAndOneInterval) {
+    std::mt19937 random(4711);
+    for (int i = 0; i < 2000; ++i) {
+        alert_policy p = pool();
+        p.for_seconds = std::uniform_int_distribution<>(0, 3)(random) * 100;
+        const double interval = i % 2 == 0 ? 10 : 60;
+        const double bad_from = std::uniform_real_distribution<>(1000, 2000)(random);
+        const double phase = std::uniform_real_distribution<>(0, interval)(random);
+        std::uniform_real_distribution<> jitter(-0.01, 0.01); // rounds are never quite on time
+        alert_state s;
+        std::optional<double> fired;
+        for (double now = phase; now < 5000 && !fired; now += interval + jitter(random))
+            if (step(s, p, now >= bad_from ? 95 : 10, now))
+                fired = now;
+        ASSERT_TRUE(fired);
+        EXPECT_GE(*fired, bad_from + p.for_seconds - 0.5) << "not before its time";
+        EXPECT_LE(*fired, bad_from + std::ceil(p.for_seconds / interval) * interval + interval + 1) << i;
+    }
+}
+
+// The state goes through a table between two rounds, as over a restart: nothing depends on memory.
+TEST(Alert, GoesOnAfterARestart) {
+    alert_state s;
+    step(s, pool(), 95, 0);
+    step(s, pool(), 95, 290);
+    alert_state restored = s;
+    EXPECT_TRUE(step(restored, pool(), 95, 310));
+    alert_state again = restored;
+    EXPECT_FALSE(step(again, pool(), 95, 320)) << "not told twice";
+    EXPECT_FALSE(step(again, pool(), 10, 5000)) << "the good value was not seen while the server was down";
+    EXPECT_EQ(step(again, pool(), 10, 5060)->to, level::ok);
+}
+
+// Whatever the series: a level never changes twice within one round, and transitions fit together.
+TEST(Alert, TransitionsFormAChain) {
+    std::mt19937 random(42);
+    for (int run = 0; run < 200; ++run) {
+        alert_policy p = pool();
+        p.for_seconds = run % 3 * 30;
+        p.limits = run % 2 == 0 ? thresholds{80, 90} : thresholds{90, 80, true};
+        alert_state s;
+        level at = level::ok;
+        double now = 0;
+        for (int i = 0; i < 500; ++i) {
+            now += std::uniform_int_distribution<>(1, 30)(random) - (i % 100 == 99 ? 500 : 0); // jumps back, too
+            std::optional<double> v = std::uniform_real_distribution<>(0, 100)(random);
+            if (i % 17 == 0)
+                v = std::nullopt;
+            if (i % 23 == 0)
+                v = std::nan("");
+            if (const auto t = step(s, p, v, now)) {
+                EXPECT_EQ(t->from, at);
+                EXPECT_NE(t->to, at);
+                at = t->to;
+            }
+            EXPECT_EQ(s.at, at);
+        }
+    }
 }
 
 } // namespace
