@@ -52,7 +52,7 @@ std::map<std::string, rule_state> read_states() {
 void write_state(const finding &f, const rule_state &s) {
     const core::alert_state &a = s.alert;
     pg::execute("INSERT INTO dbopt.alert_state AS a (rule, level, since, pending, pending_since, last_raised, "
-                "ended_at, told, value, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
+                "ended_at, told, value, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::pg_catalog.float8, $10) "
                 "ON CONFLICT (rule) DO UPDATE SET level = excluded.level, since = excluded.since, "
                 "pending = excluded.pending, pending_since = excluded.pending_since, "
                 "last_raised = excluded.last_raised, ended_at = excluded.ended_at, told = excluded.told, "
@@ -66,7 +66,7 @@ void write_state(const finding &f, const rule_state &s) {
 void tell(const alert_change &c, const finding &f) {
     const pg::result r = pg::query(
         "INSERT INTO dbopt.alert_event (rule, from_level, to_level, value, unit, detail, advice, muted) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING pg_catalog.jsonb_build_object('event', event_id, "
+        "VALUES ($1, $2, $3, $4::pg_catalog.float8, $5, $6, $7, $8) RETURNING pg_catalog.jsonb_build_object('event', event_id, "
         "'at', at, 'database', pg_catalog.current_database(), 'rule', rule, 'from', from_level, "
         "'to', to_level, 'value', value, 'unit', unit, 'detail', pg_catalog.left(detail, 800), "
         "'advice', pg_catalog.left(advice, 400))::pg_catalog.text",

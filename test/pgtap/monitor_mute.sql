@@ -1,6 +1,6 @@
 -- What a mute keeps quiet, what is told when it ends; the rules on caches; what a disabled rule forgets.
 BEGIN;
-SELECT plan(29);
+SELECT plan(35);
 SELECT pg_advisory_xact_lock(1684434804, 1); -- the worker's round waits
 DELETE FROM dbopt.alert_state;
 DELETE FROM dbopt.alert_outbox;
@@ -78,6 +78,23 @@ CREATE VIEW dbopt.cache_statistics AS SELECT 65::bigint AS hits, 35::bigint AS m
 SELECT is((SELECT status FROM dbopt.health('ok', 'fast') WHERE check_name = 'cache_hit_pct'), 'warning', '65 % is a warning');
 CREATE OR REPLACE VIEW dbopt.cache_statistics AS SELECT 59::bigint AS hits, 41::bigint AS misses;
 SELECT is((SELECT status FROM dbopt.health('ok', 'fast') WHERE check_name = 'cache_hit_pct'), 'critical', '59 % is critical');
+
+
+-- raised, then it does not apply any more: without a value the round goes on, and the alert ends
+SELECT dbopt.alert_set('cache_hit_pct', for_time => '0');
+SELECT is(pg_temp.round('cache_hit_pct'), 'ok>critical', 'raised');
+DROP VIEW dbopt.cache_statistics;
+SELECT lives_ok($$SELECT * FROM dbopt.alert_check('fast')$$, 'a raised check that does not apply any more stops no round');
+SELECT is((SELECT value FROM dbopt.alert_state WHERE rule = 'cache_hit_pct'), NULL, 'it has no value');
+SELECT pg_temp.an_hour_later('cache_hit_pct');
+SELECT is(pg_temp.round('cache_hit_pct'), 'critical>ok', 'and it is over after a minute');
+-- one that fails says nothing: the alert stays
+CREATE VIEW dbopt.cache_statistics AS SELECT 1::bigint AS hits, 99::bigint AS misses;
+SELECT pg_temp.an_hour_later('cache_hit_pct');
+SELECT is(pg_temp.round('cache_hit_pct'), 'ok>critical', 'raised again');
+CREATE OR REPLACE VIEW dbopt.cache_statistics AS SELECT (1 / (random() * 0)::int)::bigint AS hits, 99::bigint AS misses;
+SELECT pg_temp.an_hour_later('cache_hit_pct');
+SELECT is(pg_temp.round('cache_hit_pct'), NULL, 'a failing check ends no alert');
 
 -- switched off: forgotten, and raised anew when it is on again
 SELECT dbopt.alert_reset('xid_age_pct');
