@@ -387,7 +387,7 @@ BEGIN
     END LOOP;
     IF query ~* '\moffset\s+[0-9]{3,}' THEN
         RETURN QUERY SELECT 'query'::text, 'a large OFFSET reads and throws away all rows before it'::text, 'warning'::text,
-            'remember the last row and ask for those after it: WHERE (sort columns) > (last values) ORDER BY … LIMIT …'::text;
+            'remember the last row and ask for those after it: WHERE (sort columns) > (last values) ORDER BY ... LIMIT ...'::text;
     END IF;
     IF (plan->>'Planning Time')::float8 > greatest(5, (plan->>'Execution Time')::float8) THEN
         RETURN QUERY SELECT 'query'::text, pg_catalog.format('planning takes %s ms, longer than running', plan->>'Planning Time'),

@@ -134,6 +134,9 @@ void field_item(const field_spec &f, std::string_view item, std::string_view who
         from = field_value(f, item.substr(0, dash), whole);
         to = dash == item.npos ? (stepped ? f.high : from)
                                : field_value(f, item.substr(dash + 1), whole);
+        // Sunday ends a week, too: sat-sun.
+        if (dash != item.npos && from > 0 && to == 0 && !f.names.empty() && f.low == 0)
+            to = f.high;
         if (from > to)
             bad(f.name, whole, "a range goes from the smaller to the larger value");
     }
@@ -183,6 +186,8 @@ cron parse_cron(std::string_view text) {
 }
 
 std::optional<int64_t> unit_seconds(std::string_view unit) {
+    if (unit == "ms")
+        return std::nullopt; // no plural of minutes
     if (unit.size() > 1 && unit.back() == 's')
         unit.remove_suffix(1);
     struct entry {

@@ -24,7 +24,7 @@ std::string escape_html(std::string_view text) {
 
 std::string short_number(double v, std::string_view unit) {
     if (!std::isfinite(v))
-        return "–";
+        return "-";
     if (unit == "ms" && std::abs(v) >= 1000)
         return std::abs(v) >= 120'000 ? short_number(v / 60'000, "min") : short_number(v / 1000, "s");
     const bool bytes = unit == "bytes" || unit == "bytes/s";

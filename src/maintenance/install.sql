@@ -61,9 +61,9 @@ CREATE TABLE dbopt._maintenance_run (
     before_bytes bigint,
     after_bytes bigint,
     predicted_bytes bigint,
-    dead_before bigint,            -- of a VACUUM: bytes of dead rows, measured …
-    dead_predicted bigint,         -- … what of them it cannot remove …
-    dead_after bigint,             -- … and what it left
+    dead_before bigint,            -- of a VACUUM: bytes of dead rows, measured ...
+    dead_predicted bigint,         -- ... what of them it cannot remove ...
+    dead_after bigint,             -- ... and what it left
     table_oid oid,                 -- of an index
     index_name name,
     invalid_before oid[],          -- invalid indexes of that table that are not ours
@@ -310,7 +310,7 @@ WHERE NOT i.indisvalid AND c.relkind = 'i'
 UNION ALL
 SELECT 2, c.oid::regclass, 'advise', 'sequence',
     CASE WHEN d.refobjid IS NULL OR ty.typname = 'int8'
-         THEN format('ALTER SEQUENCE %I.%I MAXVALUE …', s.schemaname, s.sequencename)
+         THEN format('ALTER SEQUENCE %I.%I MAXVALUE ...', s.schemaname, s.sequencename)
          ELSE format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint', d.refobjid::regclass, a.attname) END,
     format('%s %% of its values are used', round(100 * s.last_value::numeric / m.most)), 'no failing inserts'
 FROM pg_sequences s JOIN pg_class c ON c.relname = s.sequencename AND c.relkind = 'S'
@@ -329,7 +329,7 @@ SELECT 8, t.rel, 'advise', 'primary key',
         WHERE i.indrelid = t.oid AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL
           AND i.indexprs IS NULL AND NOT EXISTS (SELECT FROM unnest(i.indkey) k JOIN pg_attribute a
               ON a.attrelid = t.oid AND a.attnum = k AND NOT a.attnotnull)
-        ORDER BY i.indexrelid LIMIT 1), format('ALTER TABLE %s ADD PRIMARY KEY (…)', t.name)),
+        ORDER BY i.indexrelid LIMIT 1), format('ALTER TABLE %s ADD PRIMARY KEY (...)', t.name)),
     'no primary key: duplicates cannot be told apart, logical replication cannot update it',
     'safe identification of rows'
 FROM u t WHERE t.relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid AND i.indisprimary)

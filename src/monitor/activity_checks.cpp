@@ -100,9 +100,9 @@ SELECT 'role_connections_pct', pct::float8, format('role %I: %s of %s', name, n,
 UNION ALL SELECT 'database_connections_pct', pct::float8, format('database %I: %s of %s', name, n, lim) FROM d)";
 
 constexpr check limit_checks[] = {
-    {"role_connections_pct", "%", {80, 90}, "ALTER ROLE … CONNECTION LIMIT, or fewer sessions.", 300},
+    {"role_connections_pct", "%", {80, 90}, "ALTER ROLE ... CONNECTION LIMIT, or fewer sessions.", 300},
     {"database_connections_pct", "%", {80, 90},
-     "ALTER DATABASE … CONNECTION LIMIT, or fewer sessions.", 300},
+     "ALTER DATABASE ... CONNECTION LIMIT, or fewer sessions.", 300},
 };
 
 constexpr check lock_checks[] = {

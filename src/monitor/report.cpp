@@ -47,7 +47,7 @@ struct column {
 
 std::string cell(const pg::row &r, int i, show as) {
     if (r.null(i))
-        return "<td class=\"n\">–</td>";
+        return "<td class=\"n\">&ndash;</td>";
     if (as == show::text)
         return "<td>" + escape_html(r.get<std::string>(i)) + "</td>";
     if (as == show::code) {
@@ -58,7 +58,7 @@ std::string cell(const pg::row &r, int i, show as) {
                 text.pop_back(); // not in the middle of a character
             if (!text.empty() && (static_cast<unsigned char>(text.back()) & 0x80) != 0)
                 text.pop_back();
-            text += " …";
+            text += " ...";
         }
         return "<td class=\"c\">" + escape_html(text) + "</td>";
     }
@@ -140,7 +140,7 @@ void problems(std::string &out, const std::vector<finding> &findings) {
         for (const finding &f : findings)
             if (f.status == status)
                 body += "<tr><td class=\"" + f.status + "\"><b>" + f.status + "</b></td>\n<td>" + f.what->name + "</td>\n<td class=\"n\">" +
-                        (f.value ? escape_html(core::short_number(*f.value, shown_unit(f.what->unit))) : "–") + "</td>\n<td>" +
+                        (f.value ? escape_html(core::short_number(*f.value, shown_unit(f.what->unit))) : "&ndash;") + "</td>\n<td>" +
                         escape_html(f.detail) + "</td>\n<td>" + escape_html(f.what->advice) + "</td></tr>\n";
     if (body.empty())
         out += "<p class=\"ok\">Nothing: all checks that apply are in order.</p></section>\n";

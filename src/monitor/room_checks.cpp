@@ -153,7 +153,7 @@ LATERAL (VALUES
   ('workers_missing', CASE WHEN preloaded AND NOT standby THEN CASE WHEN workers = 0 THEN 1 ELSE 0 END END, format('%s workers of dbopt', workers)),
   ('shared_memory_bytes', (SELECT coalesce(sum(allocated_size), 0) FROM pg_shmem_allocations WHERE name LIKE 'dbopt%')::float8, 'shared memory of dbopt'),
   ('history_bytes', (SELECT coalesce(sum(c.relpages), 0) * 8192 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE n.nspname = 'dbopt' AND c.relkind IN ('r', 'i') AND c.relname LIKE 'history%')::float8, 'tables dbopt.history…'),
+       WHERE n.nspname = 'dbopt' AND c.relkind IN ('r', 'i') AND c.relname LIKE 'history%')::float8, 'tables dbopt.history...'),
   ('history_age_minutes', minutes, CASE WHEN minutes IS NULL THEN 'no snapshot yet' ELSE 'since the last snapshot' END)
 ) v(check_name, value, detail))";
 

@@ -20,7 +20,7 @@ constexpr check table_checks[] = {
     {"table_freeze_pct", "%", {150, 300},
      "Autovacuum cannot freeze in time: VACUUM (FREEZE), see dbopt.xmin_holders."},
     {"tables_autovacuum_off", "tables", {1, std::nullopt},
-     "ALTER TABLE … RESET (autovacuum_enabled), or vacuum them by a job.", 0, false},
+     "ALTER TABLE ... RESET (autovacuum_enabled), or vacuum them by a job.", 0, false},
     {"tables_vacuum_overdue", "tables", {1, 20}, "SELECT * FROM dbopt.maintenance_plan();", 900},
     {"tables_unlogged", "tables", {1, std::nullopt},
      "Unlogged tables are empty after a crash and absent on replicas.", 0, false},
@@ -38,14 +38,14 @@ constexpr check index_checks[] = {
      "See dbopt.foreign_keys_unindexed for the CREATE INDEX commands.", 0, false},
     {"tables_without_primary_key", "tables", {1, std::nullopt},
      "Add a primary key: updates cannot be replicated, rows cannot be told apart.", 0, false},
-    {"constraints_not_validated", "constraints", {1, std::nullopt}, "ALTER TABLE … VALIDATE CONSTRAINT.",
+    {"constraints_not_validated", "constraints", {1, std::nullopt}, "ALTER TABLE ... VALIDATE CONSTRAINT.",
      0, false},
-    {"triggers_disabled", "triggers", {1, std::nullopt}, "ALTER TABLE … ENABLE TRIGGER, if by mistake.", 0,
+    {"triggers_disabled", "triggers", {1, std::nullopt}, "ALTER TABLE ... ENABLE TRIGGER, if by mistake.", 0,
      false},
 };
 constexpr check sequence_checks[] = {
     {"sequence_used_pct", "%", {75, 90},
-     "ALTER SEQUENCE … AS bigint, and the column too: ALTER TABLE … ALTER … TYPE bigint."},
+     "ALTER SEQUENCE ... AS bigint, and the column too: ALTER TABLE ... ALTER ... TYPE bigint."},
 };
 // Read by dbopt, which skips a sequence that is locked instead of waiting for it.
 constexpr const char *sequence_sql = R"(
@@ -59,7 +59,7 @@ constexpr check matview_checks[] = {
     {"partitions_default_rows", "rows", {1, 1000000},
      "Rows fell into a default partition: CALL dbopt.partition_drain_default(parent)."},
     {"partitions_detach_pending", "partitions", {1, std::nullopt},
-     "ALTER TABLE … DETACH PARTITION … FINALIZE."},
+     "ALTER TABLE ... DETACH PARTITION ... FINALIZE."},
 };
 constexpr const char *matview_sql = R"(
 SELECT 'matviews_not_populated', count(*)::float8, coalesce(string_agg(oid::regclass::text, ', '), 'none')

@@ -164,8 +164,8 @@ constexpr check forecast_checks[] = {
     {"wal_folder_bytes", "bytes", {53687091200.0, std::nullopt},
      "WAL is kept: look at slots, archiving and wal_keep_size."},
     {"collation_mismatch", "databases", {std::nullopt, 1},
-     "REINDEX what depends on text order, then ALTER DATABASE … REFRESH COLLATION VERSION."},
-    {"extensions_outdated", "extensions", {1, std::nullopt}, "ALTER EXTENSION … UPDATE.", 0, false},
+     "REINDEX what depends on text order, then ALTER DATABASE ... REFRESH COLLATION VERSION."},
+    {"extensions_outdated", "extensions", {1, std::nullopt}, "ALTER EXTENSION ... UPDATE.", 0, false},
 };
 constexpr const char *forecast_sql = R"(
 SELECT 'disk_full_days', (SELECT days_left FROM dbopt.growth_forecast WHERE subject = 'disk'), 'from the history'

@@ -10,7 +10,7 @@ constexpr check settings_checks[] = {
      "fsync and full_page_writes must be on: a crash destroys the data otherwise."},
     {"autovacuum_off", "settings", {std::nullopt, 1}, "Set autovacuum and track_counts to on."},
     {"planner_features_off", "settings", {1, std::nullopt},
-     "An enable_… setting is off: reset it; it was meant for one test, as a rule."},
+     "An enable_... setting is off: reset it; it was meant for one test, as a rule."},
     {"partition_pruning_off", "settings", {1, std::nullopt},
      "Set enable_partition_pruning to on: queries read every partition."},
     {"shared_buffers_pct", "%", {60, std::nullopt},

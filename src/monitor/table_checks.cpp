@@ -25,7 +25,7 @@ struct found {
         for (size_t i = 0; i < shown; ++i)
             out += (i == 0 ? "" : ", ") +
                    pg::scalar<std::string>("SELECT $1::pg_catalog.oid::pg_catalog.regclass::pg_catalog.text", {list[i].second}).value_or("");
-        return out + (list.size() > shown ? " …" : "");
+        return out + (list.size() > shown ? " ..." : "");
     }
     measurement result() { return {static_cast<double>(list.size()), names()}; }
 };

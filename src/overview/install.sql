@@ -49,7 +49,7 @@ BEGIN
     END;
     FOR r IN
         SELECT e.name, e.purpose, a.default_version, a.installed_version
-        FROM (VALUES ('pg_trgm', 'trigram indexes for LIKE ''%…%'' and ILIKE are suggested only with it'),
+        FROM (VALUES ('pg_trgm', 'trigram indexes for LIKE ''%...%'' and ILIKE are suggested only with it'),
                      ('pg_cron', 'default jobs may run there: SELECT * FROM dbopt.schedule_defaults(''pg_cron'')'),
                      ('pg_stat_statements', 'not needed; dbopt counts statements itself')) e (name, purpose)
         LEFT JOIN pg_available_extensions a ON a.name = e.name

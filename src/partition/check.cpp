@@ -93,7 +93,7 @@ void checker::catalogs() {
              "SELECT x.relname::text FROM pg_index p JOIN pg_class x ON x.oid = p.indexrelid "
              "WHERE p.indrelid = $1 AND NOT p.indisvalid", {s.table.relation}))
         add("warning", "invalid index", r.get<std::string>(0) + " of the parent is not valid: some partition lacks it",
-            "Create the index on each partition and ALTER INDEX … ATTACH PARTITION.");
+            "Create the index on each partition and ALTER INDEX ... ATTACH PARTITION.");
     for (const pg::row r : pg::query(
              "SELECT setdatabase, coalesce(datname, '-')::text, coalesce(rolname, '-')::text "
              "FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase "
@@ -102,7 +102,7 @@ void checker::catalogs() {
              "AND setconfig @> '{enable_partition_pruning=off}'"))
         add("warning", "pruning disabled",
             "enable_partition_pruning is off for database " + r.get<std::string>(1) + ", role " + r.get<std::string>(2),
-            "ALTER DATABASE … / ALTER ROLE … RESET enable_partition_pruning");
+            "ALTER DATABASE ... / ALTER ROLE ... RESET enable_partition_pruning");
     if (pg::scalar<std::string>("SELECT current_setting('enable_partition_pruning')") == "off")
         add("warning", "pruning disabled", "enable_partition_pruning is off", "SET enable_partition_pruning = on");
 }

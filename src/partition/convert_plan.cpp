@@ -146,7 +146,7 @@ std::vector<plan_row> convert_plan(const convert_options &o) {
                    .hint = "Name the column that the table shall be partitioned by."});
     if (p.info.kind == 'p')
         pg::raise({.code = ERRCODE_WRONG_OBJECT_TYPE, .message = p.info.qualified() + " is partitioned already",
-                   .hint = "SELECT * FROM dbopt.partition_manage('" + p.info.qualified() + "', …) puts it under management."});
+                   .hint = "SELECT * FROM dbopt.partition_manage('" + p.info.qualified() + "', ...) puts it under management."});
     p.table();
     p.keys();
     p.dependents();

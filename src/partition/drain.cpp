@@ -178,7 +178,7 @@ struct opened { // a set and what it refers to, read anew in each transaction
     explicit opened(Oid parent) : configs(load_sets(parent)) {
         if (configs.empty())
             pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = pg::qualified_name(parent) + " is not managed",
-                       .hint = "SELECT * FROM dbopt.partition_manage(…) puts it under management."});
+                       .hint = "SELECT * FROM dbopt.partition_manage(...) puts it under management."});
         tables = pg::read_partitions({parent}, {configs[0].unit});
         set.emplace(configs[0], tables[0]);
     }

@@ -173,7 +173,7 @@ void describe_failure(task &t, const pg::error &e) {
     t.row.detail = std::string(e.message()) + (e.detail() != nullptr ? std::string(" (") + e.detail() + ")" : "");
     if (e.code() == ERRCODE_FOREIGN_KEY_VIOLATION && t.kind == task::retire)
         t.row.detail += "; rows of another table refer to this partition: delete them first, or call "
-                        "partition_manage(…, on_reference => 'cascade')";
+                        "partition_manage(..., on_reference => 'cascade')";
 }
 
 void attempt(task &t, const maintain_options &o) {

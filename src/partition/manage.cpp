@@ -209,7 +209,7 @@ void check_template(const manage_options &o, const pg::partitioned_table &t) {
         refuse(ERRCODE_WRONG_OBJECT_TYPE,
                r.qualified() + " cannot be the template: it is " +
                    (*o.template_table == t.relation ? "the parent itself" : "a " + pg::kind_name(r.kind)),
-               "", "Make one with CREATE TABLE … (LIKE parent) and give it the storage options, "
+               "", "Make one with CREATE TABLE ... (LIKE parent) and give it the storage options, "
                    "indexes and sub-partitions that new partitions should have.");
     pg::require_owner(*o.template_table);
 }

@@ -19,7 +19,7 @@ inline constexpr const char *recipe_sql = R"sql(
     columns AS (
         SELECT a.attnum, quote_ident(a.attname) AS col,
                coalesce(nullif(b.attstattarget, -1), a.attstattarget) AS target,
-               -- pg_…: the server's own marks (a version stamp in recent minor releases)
+               -- pg_...: the server's own marks (a version stamp in recent minor releases)
                (SELECT string_agg(o, ', ') FROM unnest(coalesce(b.attoptions, a.attoptions)) o
                 WHERE o NOT LIKE 'pg\_%') AS opts, b.attstorage AS storage,
                a.attstorage AS like_storage, a.attacl

@@ -27,7 +27,7 @@ struct parcel {
     Oid database, role;
     int32_t count;
     bool done; // the runs are committed
-    char area[32], waiter[32];
+    char area[32], waiter[64];
 };
 struct parcel_item {
     int64_t run_id; // filled in by the helper
@@ -70,10 +70,12 @@ std::string json_string(const std::optional<std::string> &text) {
     return out + "\"";
 }
 
+// Numbers of virtual transactions come again after a restart: the time of this start is part of the name.
 std::string own_virtual_transaction() {
-    return scalar<std::string>("SELECT virtualtransaction FROM pg_catalog.pg_locks"
+    return std::to_string(crew::shared()->boot) + " " +
+           scalar<std::string>("SELECT virtualtransaction FROM pg_catalog.pg_locks"
                                " WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'virtualxid' LIMIT 1")
-        .value();
+               .value();
 }
 
 text_rows kept_rows(int64_t run_id) {

@@ -4,8 +4,35 @@
 
 namespace dbopt::pg {
 
-int count_statements(const std::string &sql) {
-    return call([&] { return list_length(raw_parser(sql.c_str(), RAW_PARSE_DEFAULT)); });
+// What no job can do, whoever it belongs to.
+static void refuse_kind(Node *statement) {
+    if (IsA(statement, TransactionStmt))
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("transaction control is not possible as a command of its own"),
+                        errhint("Use CALL of a procedure that commits.")));
+    const CopyStmt *copy = IsA(statement, CopyStmt) ? (CopyStmt *)statement : nullptr;
+    if (copy != nullptr && copy->filename == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("COPY %s is not possible in a job: it has no client",
+                               copy->is_from ? "FROM STDIN" : "TO STDOUT"),
+                        errhint("Copy to or from a file or a program of the server.")));
+}
+
+static void require_one(List *statements) {
+    if (list_length(statements) != 1)
+        ereport(ERROR,
+                (errcode(ERRCODE_SYNTAX_ERROR),
+                 errmsg("a job's command is exactly one SQL statement, this text has %d",
+                        list_length(statements)),
+                 errhint("Put several statements into a procedure or a DO block, or add several jobs.")));
+}
+
+void require_job_command(const std::string &sql) {
+    call([&] {
+        List *statements = raw_parser(sql.c_str(), RAW_PARSE_DEFAULT);
+        require_one(statements);
+        refuse_kind(linitial_node(RawStmt, statements)->stmt);
+    });
 }
 
 void set_for_session(const std::vector<std::string> &settings) {
@@ -16,6 +43,8 @@ void set_for_session(const std::vector<std::string> &settings) {
     }
 }
 
+int64_t statement_timeout_ms() { return StatementTimeout; }
+
 namespace {
 
 // Everything between StartTransactionCommand and CommitTransactionCommand, under one guard.
@@ -23,18 +52,10 @@ void execute(const char *sql, MemoryContext space, QueryCompletion *completion) 
     StartTransactionCommand();
     MemoryContextSwitchTo(space);
     List *statements = pg_parse_query(sql);
-    if (list_length(statements) != 1)
-        ereport(ERROR,
-                (errcode(ERRCODE_SYNTAX_ERROR),
-                 errmsg("a job's command is exactly one SQL statement, this text has %d",
-                        list_length(statements)),
-                 errhint("Put several statements into a procedure or a DO block, or add several jobs.")));
+    require_one(statements);
     RawStmt *raw = linitial_node(RawStmt, statements);
     const CommandTag tag = CreateCommandTag(raw->stmt);
-    if (IsA(raw->stmt, TransactionStmt))
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("transaction control is not possible as a command of its own"),
-                        errhint("Use CALL of a procedure that commits.")));
+    refuse_kind(raw->stmt);
     const bool needs_snapshot = analyze_requires_snapshot(raw);
     if (needs_snapshot)
         PushActiveSnapshot(GetTransactionSnapshot());

@@ -20,7 +20,12 @@ toplevel_outcome run_toplevel(const std::string &sql, int64_t max_runtime_ms = 0
 // until RESET ALL; the clean-up of a failed run sees them, too.
 void set_for_session(const std::vector<std::string> &settings);
 
-// Number of statements in the text; raises the parser's error with its position.
-int count_statements(const std::string &sql);
+// Raises what is wrong with a text that should be one statement, possible in a worker: the parser's error,
+// none or several statements, transaction control, COPY from or to a client.
+void require_job_command(const std::string &sql);
+
+// statement_timeout as the connected role has it, 0: none. run_toplevel does not look at it by itself: a
+// server-wide one is no reason to give up a build that dbopt decided on.
+int64_t statement_timeout_ms();
 
 } // namespace dbopt::pg

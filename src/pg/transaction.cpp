@@ -61,7 +61,7 @@ void require_toplevel_call(const arguments &args, std::string_view what) {
         raise({.code = ERRCODE_ACTIVE_SQL_TRANSACTION,
                .message = std::string(what) + " cannot run inside a transaction block",
                .detail = "It commits before it waits, so that it holds no lock and no snapshot.",
-               .hint = "Call it outside of BEGIN … COMMIT, with autocommit on, and not from a function."});
+               .hint = "Call it outside of BEGIN ... COMMIT, with autocommit on, and not from a function."});
 }
 
 void commit_and_restart() {

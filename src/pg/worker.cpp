@@ -52,6 +52,32 @@ void prepare_worker() {
     BackgroundWorkerUnblockSignals();
 }
 
+// Our own processes are superusers in databases whose owners may be hostile or careless: ALTER DATABASE SET
+// search_path would make them run another one's functions, default_transaction_read_only would stop them.
+static void ignore_database_settings() {
+    static constexpr const char *ours[][2] = {
+        {"role", "none"},
+        {"search_path", "pg_catalog, pg_temp"},
+        {"default_transaction_read_only", "off"},
+        {"default_transaction_isolation", "read committed"},
+        {"default_transaction_deferrable", "off"},
+        {"statement_timeout", "0"},
+        {"lock_timeout", "0"},
+        {"idle_in_transaction_session_timeout", "0"},
+        {"transaction_timeout", "0"}, // from 17 on
+        {"standard_conforming_strings", "on"},
+        {"array_nulls", "on"},
+        {"transform_null_equals", "off"},
+        {"DateStyle", "ISO, MDY"},
+        {"IntervalStyle", "postgres"},
+    };
+    StartTransactionCommand();
+    for (const auto &s : ours)
+        if (GetConfigOption(s[0], true, false) != nullptr)
+            SetConfigOption(s[0], s[1], PGC_SUSET, PGC_S_SESSION);
+    CommitTransactionCommand();
+}
+
 void connect_worker(Oid database, Oid user, bool allow_nologin) {
     uint32 flags = 0;
 #ifdef BGWORKER_BYPASS_ROLELOGINCHECK
@@ -60,8 +86,34 @@ void connect_worker(Oid database, Oid user, bool allow_nologin) {
 #else
     (void)allow_nologin;
 #endif
-    call([&] { BackgroundWorkerInitializeConnectionByOid(database, user, flags); });
+    call([&] {
+        BackgroundWorkerInitializeConnectionByOid(database, user, flags);
+        if (OidIsValid(database) && !OidIsValid(user))
+            ignore_database_settings();
+    });
 }
+
+static last_words words = {};
+static emit_log_hook_type previous_log_hook = nullptr;
+
+// Raises nothing: it runs inside of ereport.
+static void note_fatal(ErrorData *e) {
+    if (e->elevel == FATAL) {
+        strlcpy(words.sqlstate, unpack_sql_state(e->sqlerrcode), sizeof words.sqlstate);
+        strlcpy(words.message, e->message != nullptr ? e->message : "", sizeof words.message);
+    }
+    if (previous_log_hook != nullptr)
+        previous_log_hook(e);
+}
+
+void keep_last_words() {
+    if (emit_log_hook == note_fatal)
+        return;
+    previous_log_hook = emit_log_hook;
+    emit_log_hook = note_fatal;
+}
+
+const last_words &words_of_fatal() { return words; }
 
 bool wait_latch(int64_t milliseconds) {
     const int events = call([&] {

@@ -44,7 +44,18 @@ template <class F> void worker_body(F &&f) {
 }
 // database InvalidOid: shared catalogs only. user InvalidOid: the bootstrap superuser. On 15 a
 // NOLOGIN role raises FATAL; later versions may bypass that with `allow_nologin`.
+// A database's worker (user InvalidOid) keeps to settings of its own: a hostile search_path or a read-only default of
+// the database or the server is not for it.
 void connect_worker(Oid database, Oid user, bool allow_nologin = false);
+
+// FATAL ends the process without unwinding (no right to connect, too many connections): from the first call on its
+// words are kept for exit callbacks.
+struct last_words {
+    char sqlstate[6];
+    char message[512];
+};
+void keep_last_words();
+const last_words &words_of_fatal();
 // Sleeps until the latch is set, the time is over, or the postmaster died (then exits at once).
 // Reloads the configuration and serves interrupts. Returns true if the latch was set.
 bool wait_latch(int64_t milliseconds);

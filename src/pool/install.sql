@@ -126,7 +126,7 @@ RETURNS SETOF record LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_c
            CASE WHEN u.error IS NOT NULL THEN u.error WHEN u.stale THEN 'no reading for a minute: are the workers alive?'
                 WHEN NOT u.seen THEN 'not read yet' WHEN u.paused > 0 THEN format('%s databases are paused: RESUME on its console', u.paused)
                 WHEN u.leaked > 0 THEN format('%s connections idle in a transaction for more than 5 minutes', u.leaked)
-                WHEN u.max_size IS NULL THEN 'max_size is not known: dbopt.pool_add(…, max_size => …)' END
+                WHEN u.max_size IS NULL THEN 'max_size is not known: dbopt.pool_add(..., max_size => ...)' END
     FROM u ORDER BY 1 $$;
 COMMENT ON FUNCTION dbopt._pool_states() IS 'internal: pools as they are now';
 

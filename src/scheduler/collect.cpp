@@ -150,6 +150,11 @@ void dispatcher::recover(TimestampTz now) {
         here += (here.size() > 1 ? "," : "") + std::to_string(r.run_id);
     here += "}";
     pg::transaction t;
+    // Rows of the database that this one was copied from (CREATE DATABASE … TEMPLATE): never run here.
+    (void)pg::execute("UPDATE dbopt.run SET status = CASE status WHEN 'queued' THEN 'cancelled' ELSE 'interrupted' END,"
+                      " finished_at = clock_timestamp(), message = 'it belonged to the database that this one is a copy of'"
+                      " WHERE status IN ('queued', 'running') AND database <> $1",
+                      {MyDatabaseId});
     // A job's first row stands for the job; a run asked for by hand has a retry class of its own.
     const pg::result rows = pg::query(
         "UPDATE dbopt.run SET status = 'interrupted', finished_at = clock_timestamp(),"

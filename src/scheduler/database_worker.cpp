@@ -90,8 +90,10 @@ class database_worker {
         std::string problem;
         try {
             const TimestampTz now = GetCurrentTimestamp();
-            if (news != news_ || now - looked_ > 60 * second || now < looked_) {
+            const std::string settings = settings_in_use(); // a reload may have changed them
+            if (news != news_ || now - looked_ > 60 * second || now < looked_ || settings != settings_) {
                 news_ = news;
+                settings_ = settings;
                 looked_ = now;
                 if (!look()) {
                     set_absent(database_, news);
@@ -161,6 +163,7 @@ class database_worker {
     job_board jobs_;
     dispatcher dispatch_{jobs_};
     uint64_t news_ = 0;
+    std::string settings_;
     bool gone_ = false; // no extension any more
     TimestampTz looked_ = 0;
     TimestampTz rooms_next_ = 0;

@@ -12,16 +12,18 @@ namespace dbopt::scheduler {
 constexpr TimestampTz second = 1000 * 1000;
 
 // A condition on a queued row of dbopt.run: the call that waits for it is still there, if there was one.
-constexpr const char *still_wanted =
-    "(waiter IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'virtualxid'"
-    " AND l.virtualtransaction = waiter))";
+static std::string still_wanted() {
+    return "(waiter IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'virtualxid'"
+           " AND waiter = '" +
+           std::to_string(pg::crew::shared()->boot) + " ' || l.virtualtransaction))";
+}
 
 void dispatcher::read_queued(TimestampTz now) {
     queued_.clear();
     (void)pg::execute(std::string("UPDATE dbopt.run SET status = 'cancelled', finished_at = clock_timestamp(),"
                                   " message = 'the call that waited for it has ended'"
                                   " WHERE status = 'queued' AND NOT ") +
-                      still_wanted);
+                      still_wanted());
     next_queued_ = pg::scalar<pg::timestamptz>("SELECT min(not_before) FROM dbopt.run"
                                                " WHERE status = 'queued' AND not_before > $1",
                                                {pg::timestamptz{now}})
@@ -33,7 +35,7 @@ void dispatcher::read_queued(TimestampTz now) {
     // The first run of each object that is not busy.
     for (const pg::row &r : pg::query(
              std::string("SELECT q.run_id, q.run_as::oid, q.area, q.priority, q.scheduled_at,"
-                         " coalesce(extract(epoch FROM q.max_runtime) * 1000, 0)::bigint,"
+                         " coalesce(ceil(extract(epoch FROM q.max_runtime) * 1000), 0)::bigint,"
                          " CASE WHEN q.retry_class IS NULL THEN q.job_id END, q.key FROM"
                          " (SELECT r.*, ") +
                  lock_key +
@@ -126,7 +128,7 @@ bool dispatcher::write_row(launch &l, TimestampTz now) {
     if (l.what.job == nullptr)
         return pg::execute(std::string("UPDATE dbopt.run SET status = 'running', started_at = clock_timestamp(),"
                                        " boot = $2 WHERE run_id = $1 AND status = 'queued' AND ") +
-                               still_wanted,
+                               still_wanted(),
                            {order.run_id, boot}) == 1;
     scheduled_job &j = *l.what.job;
     order.run_id =

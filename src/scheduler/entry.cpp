@@ -18,6 +18,10 @@ DBOPT_FUNCTION(dbopt_system_identifier) {
     return args.result(pg::system_identifier());
 }
 
+DBOPT_FUNCTION(dbopt_database_oid) {
+    return args.result(pg::this_database());
+}
+
 DBOPT_FUNCTION(dbopt_wait) {
     pg::require_toplevel_call(args, "CALL dbopt.wait()");
     const int64_t run_id = args.get<int64_t>(0);

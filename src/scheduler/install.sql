@@ -52,6 +52,11 @@ CREATE TABLE dbopt.job_state (
 COMMENT ON TABLE dbopt.job_state IS
     'what the scheduler remembers of each job; it survives a crash';
 
+CREATE FUNCTION dbopt._database_oid() RETURNS oid
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbopt_database_oid';
+COMMENT ON FUNCTION dbopt._database_oid() IS 'internal: the OID of this database';
+REVOKE ALL ON FUNCTION dbopt._database_oid() FROM PUBLIC;
+
 CREATE TABLE dbopt.run (
     run_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     job_id       bigint,
@@ -80,14 +85,16 @@ CREATE TABLE dbopt.run (
     boot         timestamptz,
     pid          int,
     result       jsonb,
-    waiter       text
+    waiter       text,
+    database     oid NOT NULL DEFAULT dbopt._database_oid()
 ) WITH (fillfactor = 70);
 CREATE INDEX run_open ON dbopt.run (status) WHERE status IN ('queued', 'running');
 CREATE INDEX run_of_job ON dbopt.run (job_id, run_id DESC);
 COMMENT ON TABLE dbopt.run IS
     'every run: queued, running, and history, bounded by dbopt.history_rows and dbopt.history_age';
 COMMENT ON COLUMN dbopt.run.waiter IS
-    'virtual transaction of the call that waits for it: when that has ended, a queued run is withdrawn';
+    'start of the server and virtual transaction of the call that waits for it: when that has ended, a queued run is withdrawn';
+COMMENT ON COLUMN dbopt.run.database IS 'the database it was queued in: what a copy brought along is never run';
 
 CREATE TABLE dbopt.paused_area (
     area   text PRIMARY KEY,
@@ -117,8 +124,7 @@ GRANT SELECT ON dbopt.holds TO pg_monitor;
 CREATE TABLE dbopt.identity (
     system       bigint NOT NULL,
     database     oid NOT NULL,
-    confirmed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-    PRIMARY KEY (system, database)
+    confirmed_at timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
 COMMENT ON TABLE dbopt.identity IS
     'the database this state belongs to; a row of another one means that this is a copy';
@@ -134,12 +140,15 @@ LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'dbopt_system_identifier';
 COMMENT ON FUNCTION dbopt._system_identifier() IS 'internal: identifier of this cluster';
 REVOKE ALL ON FUNCTION dbopt._system_identifier() FROM PUBLIC;
 
+-- From the start on, so that a dump made before any worker came carries it, too. No key: a dump that
+-- is restored where it came from brings the same row again.
+INSERT INTO dbopt.identity (system, database) SELECT dbopt._system_identifier(), dbopt._database_oid();
+
 CREATE FUNCTION dbopt._is_copy() RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT EXISTS (SELECT FROM dbopt.identity i
                    WHERE (i.system, i.database) IS DISTINCT FROM
-                         (dbopt._system_identifier(),
-                          (SELECT oid FROM pg_database WHERE datname = current_database())))
+                         (dbopt._system_identifier(), dbopt._database_oid()))
 $$;
 COMMENT ON FUNCTION dbopt._is_copy() IS
     'internal: true when the state in this database was copied from another one';
@@ -213,11 +222,10 @@ BEGIN
     IF area = ANY (known) THEN
         RETURN true;
     END IF;
-    RAISE WARNING USING MESSAGE = format('there is no room "%s": nothing is paused or resumed', area),
+    RAISE invalid_parameter_value USING MESSAGE = format('there is no room "%s"', area),
         HINT = 'The rooms are ' || array_to_string(known, ', ') || '.';
-    RETURN false;
 END $$;
-COMMENT ON FUNCTION dbopt._is_area(text) IS 'internal: whether a room has this name; warns when none has';
+COMMENT ON FUNCTION dbopt._is_area(text) IS 'internal: true when a room has this name, an error when none has';
 
 CREATE FUNCTION dbopt.pause(area text) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -225,12 +233,13 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
     SELECT dbopt._announce();
 $$;
 COMMENT ON FUNCTION dbopt.pause(text) IS
-    'pauses the background work of one room (partition, matview, maintenance, …) or all ''jobs''';
+    'pauses the background work of one room (partition, matview, maintenance, ...) or all ''jobs''';
 REVOKE ALL ON FUNCTION dbopt.pause(text) FROM PUBLIC;
 
 CREATE FUNCTION dbopt.resume(area text) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    DELETE FROM dbopt.paused_area p WHERE dbopt._is_area(resume.area) AND p.area = resume.area;
+    SELECT dbopt._is_area(resume.area);
+    DELETE FROM dbopt.paused_area p WHERE p.area = resume.area;
     SELECT dbopt._announce();
 $$;
 COMMENT ON FUNCTION dbopt.resume(text) IS 'ends dbopt.pause()';
@@ -240,7 +249,7 @@ CREATE FUNCTION dbopt.confirm_database() RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     DELETE FROM dbopt.identity;
     INSERT INTO dbopt.identity (system, database)
-        SELECT dbopt._system_identifier(), oid FROM pg_database WHERE datname = current_database();
+        SELECT dbopt._system_identifier(), dbopt._database_oid();
     SELECT dbopt._announce();
 $$;
 COMMENT ON FUNCTION dbopt.confirm_database() IS

@@ -23,6 +23,7 @@ struct definition {
     int priority = 0;
     bool enabled = true;
     std::string area = "jobs";
+    bool must_come = true; // a schedule that lies in the past is an error
 };
 
 void one_of(const std::string &argument, const std::string &given, std::initializer_list<const char *> values) {
@@ -37,8 +38,21 @@ void one_of(const std::string &argument, const std::string &given, std::initiali
                .hint = "Possible values: " + list + "."});
 }
 
-// Everything a worker would stumble over later is refused now. Returns the first due time.
-std::optional<TimestampTz> check(const definition &d) {
+// A worker connects as the owner.
+void require_login(Oid owner) {
+    if (pg::role_can_connect(owner))
+        return;
+    const std::string role = pg::role_name(owner);
+    pg::raise({.code = ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+               .message = "role \"" + role + "\" is not permitted to log in",
+               .detail = "A job's worker connects as the job's owner, which needs LOGIN before PostgreSQL 17.",
+               .hint = "ALTER ROLE " + pg::quote_identifier(role) +
+                       " LOGIN (without a password it still cannot log in from outside), or add the job as "
+                       "another role."});
+}
+
+// Everything a worker would stumble over later is refused now. Returns the first due time, if there is one.
+std::optional<TimestampTz> check(const definition &d, Oid owner) {
     if (d.name.empty())
         pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE, .message = "a job needs a name"});
     cj::schedule when;
@@ -51,11 +65,7 @@ std::optional<TimestampTz> check(const definition &d) {
                            "'@once 2026-12-01 02:00'."});
     }
     const scheduler::job_zone zone(d.zone.value_or(pg::session_time_zone()));
-    if (const int n = pg::count_statements(d.command); n != 1)
-        pg::raise({.code = ERRCODE_SYNTAX_ERROR,
-                   .message = "a job's command is exactly one SQL statement, this text has " +
-                              std::to_string(n),
-                   .hint = "Put several statements into a procedure or a DO block, or add several jobs."});
+    pg::require_job_command(d.command);
     one_of("retry_class", d.retry_class, {"default", "database", "transaction", "none"});
     one_of("overlap", d.overlap, {"skip", "queue"});
     one_of("missed", d.missed, {"once", "skip", "all"});
@@ -67,23 +77,18 @@ std::optional<TimestampTz> check(const definition &d) {
                    .message = "the window is empty: it starts and ends at " + *d.window_start});
     if (d.max_runtime && d.max_runtime->seconds() <= 0)
         pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE, .message = "max_runtime must be positive"});
-    if (!pg::role_can_connect(pg::caller()))
-        pg::raise({.code = ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-                   .message = "role \"" + pg::role_name(pg::caller()) + "\" is not permitted to log in",
-                   .detail = "A job's worker connects as the job's owner, which needs LOGIN before "
-                             "PostgreSQL 17.",
-                   .hint = "ALTER ROLE " + pg::quote_identifier(pg::role_name(pg::caller())) +
-                           " LOGIN (without a password it still cannot log in from outside), or add the "
-                           "job as another role."});
+    // Who disables a job may do so in any case.
+    if (d.enabled)
+        require_login(owner);
     const int64_t now_s = scheduler::to_moment(GetCurrentTimestamp()) / cj::second;
     std::optional<cj::window> hours;
     if (d.window_start)
         hours = cj::window{scheduler::seconds_of_day(*d.window_start), scheduler::seconds_of_day(*d.window_end)};
     const std::optional<int64_t> next = cj::next_start(when, hours, now_s, zone);
-    if (!next)
+    if (!next && d.must_come)
         pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
                    .message = "schedule \"" + d.schedule + "\" is in the past"});
-    return scheduler::to_timestamp(*next * cj::second);
+    return next ? std::optional(scheduler::to_timestamp(*next * cj::second)) : std::nullopt;
 }
 
 struct found_job {
@@ -113,28 +118,56 @@ found_job own_job(const std::string &name) {
     return *j;
 }
 
-int64_t save(const definition &d, Oid owner) {
-    const std::optional<TimestampTz> next = check(d);
+// Another session may have added a job of this name since we looked: the row says whose it is, and nobody
+// else's is changed. Nothing then.
+std::optional<int64_t> upsert(const definition &d, Oid owner, std::optional<TimestampTz> next) {
     pg::as_owner superuser(BOOTSTRAP_SUPERUSERID);
-    const int64_t id =
-        pg::scalar<int64_t>(
-            "INSERT INTO dbopt.job_config AS c (name, schedule, command, owner, timezone, max_runtime,"
-            " retry_class, window_start, window_end, overlap, missed, priority, enabled, area)"
-            " VALUES ($1, $2, $3, $4, $5, $6::interval, $7, $8::time, $9::time, $10, $11, $12, $13, $14)"
-            " ON CONFLICT (name) DO UPDATE SET schedule = excluded.schedule, command = excluded.command,"
-            " timezone = excluded.timezone, max_runtime = excluded.max_runtime,"
-            " retry_class = excluded.retry_class, window_start = excluded.window_start,"
-            " window_end = excluded.window_end, overlap = excluded.overlap, missed = excluded.missed,"
-            " priority = excluded.priority, enabled = excluded.enabled, area = excluded.area,"
-            " changed_at = clock_timestamp() RETURNING job_id",
-            {d.name, d.schedule, d.command, owner, d.zone, d.max_runtime, d.retry_class, d.window_start,
-             d.window_end, d.overlap, d.missed, d.priority, d.enabled, d.area})
-            .value();
-    (void)pg::execute("INSERT INTO dbopt.job_state (job_id, next_run) VALUES ($1, $2)"
-                      " ON CONFLICT (job_id) DO NOTHING",
-                      {id, pg::timestamptz{*next}});
-    pg::crew::announce_at_commit();
+    const std::optional<int64_t> id = pg::scalar<int64_t>(
+        "INSERT INTO dbopt.job_config AS c (name, schedule, command, owner, timezone, max_runtime,"
+        " retry_class, window_start, window_end, overlap, missed, priority, enabled, area)"
+        " VALUES ($1, $2, $3, $4, $5, $6::interval, $7, $8::time, $9::time, $10, $11, $12, $13, $14)"
+        " ON CONFLICT (name) DO UPDATE SET schedule = excluded.schedule, command = excluded.command,"
+        " timezone = excluded.timezone, max_runtime = excluded.max_runtime,"
+        " retry_class = excluded.retry_class, window_start = excluded.window_start,"
+        " window_end = excluded.window_end, overlap = excluded.overlap, missed = excluded.missed,"
+        " priority = excluded.priority, enabled = excluded.enabled, area = excluded.area,"
+        " changed_at = clock_timestamp() WHERE c.owner = excluded.owner RETURNING job_id",
+        {d.name, d.schedule, d.command, owner, d.zone, d.max_runtime, d.retry_class, d.window_start,
+         d.window_end, d.overlap, d.missed, d.priority, d.enabled, d.area});
+    if (id)
+        (void)pg::execute("INSERT INTO dbopt.job_state (job_id, next_run) VALUES ($1, $2::timestamptz)"
+                          " ON CONFLICT (job_id) DO NOTHING",
+                          {*id, next ? pg::value(pg::timestamptz{*next}) : pg::value()});
     return id;
+}
+
+int64_t save(const definition &d, Oid owner) {
+    std::optional<int64_t> id = upsert(d, owner, check(d, owner));
+    // It exists by now, as another role's: with the rights of that role the caller may change it.
+    if (!id)
+        id = upsert(d, own_job(d.name).owner, check(d, owner));
+    if (!id)
+        pg::raise({.code = ERRCODE_T_R_SERIALIZATION_FAILURE,
+                   .message = "job \"" + d.name + "\" was changed by another session at the same time",
+                   .hint = "Try again."});
+    pg::crew::announce_at_commit();
+    return *id;
+}
+
+// A new job belongs to the caller, an old one stays its owner's.
+int64_t add(definition &d, bool keep_area) {
+    std::optional<std::string> area;
+    {
+        pg::as_owner superuser(BOOTSTRAP_SUPERUSERID);
+        const pg::result r = pg::query("SELECT area FROM dbopt.job_config WHERE name = $1", {d.name});
+        if (!r.empty())
+            area = r[0].get<std::string>(0);
+    }
+    if (!area)
+        return save(d, pg::caller());
+    if (keep_area)
+        d.area = *area;
+    return save(d, own_job(d.name).owner);
 }
 
 } // namespace
@@ -153,17 +186,7 @@ DBOPT_FUNCTION(dbopt_job_add) {
     d.missed = args.get<std::string>(9);
     d.priority = args.get<int32_t>(10);
     d.enabled = args.get<bool>(11);
-    bool exists;
-    {
-        pg::as_owner superuser(BOOTSTRAP_SUPERUSERID);
-        const pg::result r = pg::query("SELECT area FROM dbopt.job_config WHERE name = $1", {d.name});
-        exists = !r.empty();
-        if (exists)
-            d.area = r[0].get<std::string>(0);
-    }
-    if (exists)
-        (void)own_job(d.name);
-    return args.result(save(d, pg::caller()));
+    return args.result(add(d, true));
 }
 
 // A default job of a room: held by dbopt.pause() of that room.
@@ -176,7 +199,7 @@ DBOPT_FUNCTION(dbopt_job_add_default) {
     d.retry_class = "database";
     d.overlap = "skip";
     d.missed = "once";
-    return args.result(save(d, pg::caller()));
+    return args.result(add(d, false));
 }
 
 // Arguments that are NULL stay as they are; 'default' as time zone means none of its own.
@@ -188,8 +211,10 @@ DBOPT_FUNCTION(dbopt_job_alter) {
         pg::as_owner superuser(BOOTSTRAP_SUPERUSERID);
         const pg::result rows = pg::query(
             "SELECT schedule, command, timezone, max_runtime, retry_class, window_start, window_end,"
-            " overlap, missed, priority, enabled, area FROM dbopt.job_config WHERE job_id = $1",
+            " overlap, missed, priority, enabled, area FROM dbopt.job_config WHERE job_id = $1 FOR UPDATE",
             {j.id});
+        if (rows.empty())
+            pg::raise({.code = ERRCODE_UNDEFINED_OBJECT, .message = "job \"" + d.name + "\" does not exist"});
         const pg::row r = rows[0];
         d.schedule = args.get_or<std::string>(1, r.get<std::string>(0));
         d.command = args.get_or<std::string>(2, r.get<std::string>(1));
@@ -205,6 +230,8 @@ DBOPT_FUNCTION(dbopt_job_alter) {
         d.priority = args.get_or<int32_t>(10, r.get<int32_t>(9));
         d.enabled = args.get_or<bool>(11, r.get<bool>(10));
         d.area = r.get<std::string>(11);
+        // A job that ran at its one time may still be disabled or given another priority.
+        d.must_come = d.schedule != r.get<std::string>(0) || d.zone != r.optional<std::string>(2);
     }
     return args.result(save(d, j.owner));
 }

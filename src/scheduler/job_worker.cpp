@@ -17,6 +17,8 @@ namespace {
 using pg::crew::run_slot;
 using pg::crew::slot_state;
 constexpr int64_t idle_limit_ms = 60 * 1000;
+// After it a reserved worker gives way to a new one, which sees what ALTER ROLE … SET, REVOKE CONNECT … changed.
+constexpr TimestampTz longest_life = 300 * INT64CONST(1000000);
 
 run_slot &slot_of(int index) { return pg::crew::shared()->slots[index]; }
 
@@ -33,7 +35,16 @@ void wake_database_worker() {
 struct order {
     int64_t run_id = 0;
     int64_t max_runtime_ms = 0;
+    bool of_job = true; // not work that a room queued
 };
+
+// The shorter one of the job's own limit and its role's statement_timeout; 0: none.
+int64_t limit_of(const order &o) {
+    const int64_t timeout = o.of_job ? pg::statement_timeout_ms() : 0;
+    return timeout == 0 ? o.max_runtime_ms
+           : o.max_runtime_ms == 0 ? timeout
+                                   : std::min(timeout, o.max_runtime_ms);
+}
 
 struct text_of_run {
     std::string command, cleanup;
@@ -89,9 +100,10 @@ class job_worker {
                 if (slot_.state == slot_state::assigned) {
                     slot_.state = slot_state::running;
                     slot_.started = GetCurrentTimestamp();
-                    return order{slot_.run_id, slot_.max_runtime_ms};
+                    return order{slot_.run_id, slot_.max_runtime_ms, !slot_.queued};
                 }
-                const bool over = slot_.leave || is_parked_locked() || !slot_.reserved || idle_ms >= idle_limit_ms;
+                const bool over = slot_.leave || is_parked_locked() || !slot_.reserved ||
+                                  idle_ms >= idle_limit_ms || GetCurrentTimestamp() - born_ > longest_life;
                 if (over && slot_.state == slot_state::ready) {
                     slot_.state = slot_state::free;
                     slot_.pid = 0;
@@ -115,7 +127,7 @@ class job_worker {
             cleanup = std::move(text.cleanup);
             pg::set_current_run(o.run_id);
             pg::set_for_session(text.settings);
-            outcome = pg::run_toplevel(text.command, o.max_runtime_ms);
+            outcome = pg::run_toplevel(text.command, limit_of(o));
         } catch (pg::error &e) {
             failure.emplace(std::move(e));
         }
@@ -155,7 +167,21 @@ class job_worker {
     }
 
     run_slot &slot_;
+    const TimestampTz born_ = GetCurrentTimestamp();
 };
+
+bool connected = false;
+
+// Why the role could not connect is the run's outcome; whatever ends a process later interrupts its run.
+void put_last_words(run_slot &s) {
+    const pg::last_words &w = pg::words_of_fatal();
+    if (connected || w.message[0] == '\0')
+        return;
+    strlcpy(s.sqlstate, w.sqlstate, sizeof s.sqlstate);
+    strlcpy(s.message, w.message, sizeof s.message);
+    s.tag[0] = s.detail[0] = s.hint[0] = '\0';
+    s.reported = true;
+}
 
 // Whatever ends the process, the slot says so. Raises nothing.
 void on_exit(int, Datum index) {
@@ -167,6 +193,7 @@ void on_exit(int, Datum index) {
             s.failed = true;
             s.reported = false;
             s.finished = GetCurrentTimestamp();
+            put_last_words(s);
             s.state = slot_state::finished;
         } else if (s.state == slot_state::ready) {
             s.state = slot_state::free;
@@ -193,7 +220,9 @@ static void job_main(int index) {
         role = s.role;
     }
     pg::call([&] { before_shmem_exit(on_exit, Int32GetDatum(index)); });
+    pg::keep_last_words();
     pg::connect_worker(database, role, true);
+    connected = true;
     job_worker(index).run();
 }
 

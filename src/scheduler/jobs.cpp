@@ -81,18 +81,28 @@ cj::memory job_row::memory() const {
     return m;
 }
 
+std::string settings_in_use() {
+    std::string all = std::to_string(breaker_failures) + " " + std::to_string(breaker_cooldown_s);
+    for (const retry_setting &s : retry_settings)
+        for (const int v : {s.attempts, s.base_ms, s.cap_ms})
+            all += " " + std::to_string(v);
+    return all;
+}
+
 void job_board::load(TimestampTz now) {
     const std::string signature =
-        pg::scalar<std::string>("SELECT pg_catalog.format('%s %s %s %s', count(*), max(job_id),"
-                                " max(changed_at), current_setting('timezone')) FROM dbopt.job_config")
+        // Each row's version, not the latest time: what was changed first may be committed last.
+        pg::scalar<std::string>("SELECT pg_catalog.format('%s %s %s', count(*), sum(pg_catalog.hashtextextended("
+                                "job_id::text || ' ' || xmin::text || ' ' || changed_at::text, 0)),"
+                                " current_setting('timezone')) FROM dbopt.job_config")
             .value_or("") +
-        " " + std::to_string(breaker_failures) + " " + std::to_string(breaker_cooldown_s);
+        settings_in_use();
     if (signature == signature_)
         return;
     const pg::result rows = pg::query(
         "SELECT c.job_id, c.name, c.schedule, c.command, c.owner::oid, c.area, c.timezone, c.retry_class,"
         " c.window_start, c.window_end, c.overlap, c.missed, c.priority, c.enabled,"
-        " coalesce(extract(epoch FROM c.max_runtime) * 1000, 0)::bigint,"
+        " coalesce(ceil(extract(epoch FROM c.max_runtime) * 1000), 0)::bigint,"
         " s.next_run, s.retry_at, s.attempt, s.pending, s.skipped, s.consecutive_failures,"
         " s.breaker, s.breaker_until, s.breaker_opened, s.successes, s.failures, s.rejected, s.tripped,"
         " s.mean_seconds, c.reset_at, current_setting('timezone'), s.scheduled_at"

@@ -23,6 +23,7 @@ class job_zone final : public core::jobs::zone {
 core::jobs::moment to_moment(TimestampTz t);
 TimestampTz to_timestamp(core::jobs::moment m);
 core::retry_policy retry_class(std::string_view name); // default, database, transaction; else: once
+std::string settings_in_use();                         // those that jobs follow
 double random_fraction();                              // [0, 1)
 // Seconds after midnight of 'HH:MM:SS[.ffffff]'.
 int64_t seconds_of_day(std::string_view time);

@@ -1,6 +1,6 @@
 -- Jobs, runs, pauses: what holds whether or not workers are up.
 BEGIN;
-SELECT plan(48);
+SELECT plan(73);
 
 CREATE ROLE scheduler_a LOGIN;
 CREATE ROLE scheduler_b LOGIN;
@@ -41,12 +41,40 @@ SELECT throws_ok($$SELECT dbopt.job_add('', '@daily', 'SELECT 1')$$, '22023');
 SELECT throws_ok($$SELECT dbopt.job_add(NULL, '@daily', 'SELECT 1')$$, '22004');
 SELECT throws_ok($$SELECT dbopt.job_remove('nobody')$$, '42704');
 
+SELECT throws_ok($$SELECT dbopt.job_add('x', '500 ms', 'SELECT 1')$$, '22023', NULL, 'milliseconds are no minutes');
+SELECT throws_ok($$SELECT dbopt.job_add('x', '0 seconds', 'SELECT 1')$$, '22023');
+SELECT throws_ok($$SELECT dbopt.job_add('x', '@reboot', 'SELECT 1')$$, '22023');
+SELECT throws_ok($$SELECT dbopt.job_add('x', '0 0 * * sun-sat/0', 'SELECT 1')$$, '22023');
+SELECT throws_ok(format($$SELECT dbopt.job_add('x', '@daily', %L)$$, c), '0A000', NULL, c || ' is refused at once')
+FROM unnest('{BEGIN,COMMIT,ROLLBACK,SAVEPOINT a,COPY jobs FROM STDIN,COPY (SELECT 1) TO STDOUT}'::text[]) c;
+SELECT throws_ok($$SELECT dbopt.job_add('x', '@daily', 'SELECT 1', max_runtime => '0')$$, '22023');
+SELECT throws_ok($$SELECT dbopt.job_add('x', '@daily', 'SELECT 1', priority => NULL)$$, '22004');
+SELECT throws_ok($$SELECT dbopt.job_add('x', '@daily', 'SELECT 1', window_start => '22:00', window_end => '22:00')$$, '22023');
+SELECT throws_ok($$SELECT dbopt.pause('nowhere')$$, '22023', 'there is no room "nowhere"');
+SELECT throws_ok($$SELECT dbopt.resume(NULL)$$, '22023');
+SELECT is((SELECT count(*)::int FROM dbopt.jobs WHERE name = 'x'), 0, 'nothing of it stays');
+SELECT lives_ok($$SELECT dbopt.job_add(n, '0 0 * * sat-sun', 'COPY (SELECT 1) TO PROGRAM $x$cat$x$', window_start => '22:00',
+    window_end => '04:00') FROM unnest(ARRAY[E'na"me \'q\' \n', 'semi; colon', repeat('long', 1000)]) n$$, 'odd names');
+SELECT is((SELECT count(*)::int FROM dbopt.jobs WHERE schedule = '0 0 * * sat-sun'
+    AND extract(isodow FROM next_run) IN (6, 7)), 3, 'sat-sun ends with Sunday');
+SELECT lives_ok($$SELECT dbopt.job_remove(name) FROM dbopt.jobs WHERE schedule = '0 0 * * sat-sun'$$, 'are found again');
+SELECT ok(dbopt.job_add(schedule => '@daily', command => 'SELECT 1', name => 'named', enabled => false, overlap => 'queue',
+    missed => 'all', priority => -5, retry_class => 'none', timezone => 'Europe/Madrid', max_runtime => '1 h')
+    > 0, 'every argument by name');
+SELECT is((SELECT count(*)::int FROM dbopt.jobs WHERE (name, schedule, command, enabled, overlap, missed, priority, retry_class, timezone,
+     max_runtime) = ('named', '@daily', 'SELECT 1', false, 'queue', 'all', -5, 'none', 'Europe/Madrid', interval '1 h')), 1, 'is kept');
+
 -- job_alter
 SELECT lives_ok($$SELECT dbopt.job_alter('nightly', schedule => '@weekly', priority => 7)$$, 'job_alter');
 SELECT is((SELECT schedule || ' ' || command || ' ' || priority FROM dbopt.jobs WHERE name = 'nightly'),
           '@weekly ANALYZE 7', 'changes what is named, and nothing else');
 SELECT lives_ok($$SELECT dbopt.job_alter('nightly', enabled => false)$$);
 SELECT is((SELECT state FROM dbopt.jobs WHERE name = 'nightly'), 'disabled', 'a job can be disabled');
+
+SELECT lives_ok($$SELECT dbopt.job_alter('once', enabled => false)$$);
+UPDATE dbopt.job_config SET schedule = '@once 2020-01-01 00:00' WHERE name = 'once';
+SELECT lives_ok($$SELECT dbopt.job_alter('once', priority => 2)$$, 'a job whose one time is over can be altered');
+SELECT throws_ok($$SELECT dbopt.job_alter('once', schedule => '@once 2020-01-02 00:00')$$, '22023', NULL, 'but not to another past time');
 
 -- rights
 SET ROLE scheduler_a;
@@ -56,6 +84,7 @@ SELECT is((SELECT count(*)::int FROM dbopt.jobs), 1, 'and sees only its own');
 SELECT throws_ok($$SELECT dbopt.job_remove('nightly')$$, '42501');
 SELECT throws_ok($$SELECT dbopt.job_add('nightly', '@daily', 'SELECT 1')$$, '42501');
 SELECT throws_ok($$INSERT INTO dbopt.run (command, run_as) VALUES ('SELECT 1', 'postgres')$$, '42501');
+SELECT throws_ok($$SELECT dbopt._job_add('nightly', '@daily', 'SELECT 1', 'jobs')$$, '42501');
 RESET ROLE;
 SET ROLE scheduler_b;
 SELECT throws_ok($$SELECT dbopt.job_run('of a')$$, '42501');

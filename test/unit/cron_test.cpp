@@ -61,6 +61,10 @@ TEST(Cron, Fields) {
     EXPECT_TRUE(std::get<cron>(parse_schedule("5/10 * * * *")).minutes[55]);
     EXPECT_TRUE(std::get<cron>(parse_schedule("0 0 * * 7")).weekdays[0]);
     EXPECT_EQ(std::get<cron>(parse_schedule("0 0 * * 5-7")).weekdays.count(), 3u);
+    EXPECT_EQ(std::get<cron>(parse_schedule("0 0 * * sat-sun")).weekdays.to_string(), "1000001");
+    EXPECT_EQ(std::get<cron>(parse_schedule("0 0 * * fri-0")).weekdays.to_string(), "1100001");
+    EXPECT_EQ(std::get<cron>(parse_schedule("0 0 * * 0-0")).weekdays.to_string(), "0000001");
+    EXPECT_EQ(std::get<cron>(parse_schedule("0 0 * * sun-mon")).weekdays.to_string(), "0000011");
     EXPECT_TRUE(std::get<cron>(parse_schedule("@daily")).hours[0]);
 }
 
@@ -71,6 +75,12 @@ TEST(Cron, RefusesNonsense) {
                           "@never", "@once tomorrow", "@once 2026-02-30 00:00", "0 seconds",
                           "-5 seconds", "5 fortnights", "9999999999999999999 days", "2 years", "*-5 * * * *",
                           "+5 * * * *", "\xff * * * *"})
+        EXPECT_THROW(parse_schedule(s), std::invalid_argument) << s;
+    for (const char *s : {"500 ms", "1 ms", "0.5 seconds", "-1 seconds", "0 s", "367 days", "1 h 0", "s", "1 fortnight",
+                          "9999999999999999999999 seconds", "@reboot", "@once", "@once 2027-02-30", "@once tomorrow",
+                          "@oncely 2027-01-01", "0 0 31 2 *", "0 0 30 feb *", "0 0 * * sat-mon", "0 0 * * 1-0/0",
+                          "0 0 * 0 *", "0 0 0 * *", "60 0 * * *", "0 24 * * *", "0 0 * 13 *", "0 0 * * 8", "0-60 * * * *",
+                          "*/60 * * * *", "1,,2 * * * *", ", * * * *", "- * * * *", "/5 * * * *", "* * * * * *", "", " "})
         EXPECT_THROW(parse_schedule(s), std::invalid_argument) << s;
 }
 

@@ -50,7 +50,7 @@ TEST(Html, Numbers) {
     EXPECT_EQ(short_number(99.5, "%"), "99.5%");
     EXPECT_EQ(short_number(24600, "ms"), "24.6 s");
     EXPECT_EQ(short_number(180000, "ms"), "3 min");
-    EXPECT_EQ(short_number(std::nan(""), ""), "–");
+    EXPECT_EQ(short_number(std::nan(""), ""), "-");
 }
 
 TEST(Html, ChartSurvivesEverySeries) {

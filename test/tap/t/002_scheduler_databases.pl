@@ -53,6 +53,11 @@ sql('three', q{
 	CREATE TABLE t (at timestamptz DEFAULT clock_timestamp());
 	SELECT dbopt.job_add('count', '1 second', 'INSERT INTO t DEFAULT VALUES')});
 comes('three', 'SELECT count(*) > 0 FROM t', 'a job runs in the original');
+# Work that waits or runs while the copy is made.
+sql('three', q{SELECT dbopt.pause('advisor');
+	INSERT INTO dbopt.run (area, command, run_as, retry_class) VALUES ('advisor', 'CREATE TABLE queued_there ()', 'postgres', 'default');
+	INSERT INTO dbopt.run (area, command, run_as, status, cleanup, retry_class)
+		VALUES ('advisor', 'SELECT 1', 'postgres', 'running', 'CREATE TABLE cleaned_up ()', 'default')});
 ($rc, $out, $err) = $node->psql('postgres', 'CREATE DATABASE copy TEMPLATE three');
 is("$rc$err", '0', 'CREATE DATABASE TEMPLATE');
 serves('three', 'the worker of the original is back');
@@ -60,12 +65,19 @@ serves('copy', 'the copy has a worker');
 is(sql('copy', "SELECT state FROM dbopt.jobs WHERE name = 'count'"), 'paused (copied database)',
 	'its jobs are paused');
 like(sql('copy', 'SELECT state FROM dbopt._scheduler_status()'), qr/copied/, 'the status says so');
+comes('copy', q{SELECT count(*) = 2 FROM dbopt.run WHERE area = 'advisor' AND message LIKE '%copy of%'
+	AND status IN ('cancelled', 'interrupted')}, 'work that the copy brought along is withdrawn');
+is(sql('copy', q{SELECT count(*) FROM dbopt.run WHERE area = 'advisor'}), '2', 'and neither tried again nor cleaned up after');
+sql('copy', q{SELECT dbopt.resume('advisor')});
 my $before = sql('copy', 'SELECT count(*) FROM t');
 my $there = sql('three', 'SELECT count(*) FROM t');
 comes('three', "SELECT count(*) > $there + 2 FROM t", 'the original goes on');
 is(sql('copy', 'SELECT count(*) FROM t'), $before, 'the copy does not');
 sql('copy', 'SELECT dbopt.confirm_database()');
 comes('copy', "SELECT count(*) > $before FROM t", 'until confirm_database()');
+is(sql('copy', q{SELECT to_regclass('queued_there') IS NULL AND to_regclass('cleaned_up') IS NULL}), 't', 'and only its own work then');
+sql('three', q{SELECT dbopt.resume('advisor')});
+comes('three', q{SELECT to_regclass('queued_there') IS NOT NULL}, 'the original does its work');
 
 # ---- RENAME, SET TABLESPACE ----
 sql('copy', q{SELECT dbopt.job_remove('count')});

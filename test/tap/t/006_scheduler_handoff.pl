@@ -138,6 +138,15 @@ for my $how (sort keys %ends)
 	$caller->quit if $how eq 'cancelled';
 }
 sql('DROP MATERIALIZED VIEW ' . join(', ', map { "slow$_" } 1 .. 6));
+# Numbers of virtual transactions come again after a restart: a caller of before it is not the one of today.
+my $today = $node->background_psql('postgres');
+$today->query_safe(q{BEGIN; INSERT INTO base VALUES (7)});
+sql(q{DELETE FROM dbopt.run; INSERT INTO dbopt.run (area, command, run_as, waiter)
+	SELECT 'jobs', 'CREATE TABLE not_wanted ()', 'postgres', '1 ' || virtualtransaction FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+	WHERE locktype = 'virtualxid' AND state = 'idle in transaction'; SELECT dbopt._announce()});
+comes(q{SELECT count(*) = 1 AND bool_and(status = 'cancelled') FROM dbopt.run}, 'a run whose caller went with the last start is withdrawn');
+$today->query_safe('ROLLBACK');
+$today->quit;
 
 # ---- this session is in its worker's way: it says so instead of waiting for itself ----
 sql(q{CREATE FUNCTION taken() RETURNS int VOLATILE LANGUAGE sql AS 'SELECT pg_advisory_xact_lock(77); SELECT 1';

@@ -57,7 +57,7 @@ sql(q{SELECT dbopt.job_remove('fails')});
 sql(q{SELECT dbopt.pause('jobs'), dbopt.pause('partition')});
 is(sql('SELECT string_agg(area, $$ $$ ORDER BY area) FROM dbopt.paused_area'), 'jobs partition', 'rooms are paused');
 my ($rc, $out, $err) = $node->psql('postgres', q{SELECT dbopt.pause('partitionz')});
-like($err, qr/WARNING.*no room "partitionz".*advisor, bloat/s, 'a name that no room has is not passed over');
+like($err, qr/ERROR.*no room "partitionz".*advisor, bloat/s, 'a name that no room has is not passed over');
 sql(q{SELECT dbopt.job_add('tick', '1 second', 'SELECT 1')});
 sleep 2;
 is(sql(q{SELECT state || ' ' || successes FROM dbopt.jobs WHERE name = 'tick'}), 'paused 0', 'a paused room does nothing');
