@@ -25,4 +25,4 @@ SELECT kind, item, detail FROM dbopt.partition_convert_plan('reg_plain', 'd', '1
 CALL dbopt.partition_convert('reg_plain', 'd', '1 month');
 CALL dbopt.partition_convert('reg_plain', 'nothing', '1 month');
 DROP TABLE reg_part, reg_plain;
-SELECT dbopt.resume('partitions');
+SELECT dbopt.resume('partition');

@@ -158,10 +158,10 @@ BEGIN
     BEGIN
         RETURN QUERY SELECT 'jobs'::text, 'default jobs'::text, 'SELECT * FROM dbopt.schedule_defaults()'::text,
             'refresh, partitions, vacuum, reindex, statistics, health and long queries on schedule'::text,
-            CASE WHEN n >= 8 THEN 'none' ELSE 'sql' END, CASE WHEN n >= 8 THEN n || ' are registered' END
-        FROM (SELECT count(*) AS n FROM dbopt.jobs j WHERE j.name IN ('refresh_matviews', 'create_partitions',
-                  'drop_partitions', 'vacuum_analyze', 'reindex', 'update_statistics', 'health_check',
-                  'long_query_check')) d;
+            CASE WHEN n = wanted THEN 'none' ELSE 'sql' END,
+            CASE WHEN n = wanted THEN n || ' are registered' WHEN n > 0 THEN n || ' of ' || wanted || ' are registered' END
+        FROM (SELECT count(*) FILTER (WHERE EXISTS (SELECT FROM dbopt.job_config j WHERE j.name = d.job)) AS n, count(*) AS wanted
+              FROM dbopt._default_jobs d) d;
     EXCEPTION WHEN undefined_function OR undefined_table THEN
         NULL;
     WHEN OTHERS THEN

@@ -78,7 +78,7 @@ CREATE TABLE mal.late (ts timestamptz, v int, CHECK (mal.trap('check of late') =
 CREATE TABLE mal.late_1 PARTITION OF mal.late FOR VALUES FROM ('2001-01-01') TO ('2001-02-01');
 RESET SESSION AUTHORIZATION;
 SELECT dbopt.partition_manage('mal.late', '1 month', retention => '2 months') \g /dev/null
-SELECT dbopt.resume('partitions') \g /dev/null
+SELECT dbopt.resume('partition') \g /dev/null
 DO $$BEGIN
     FOR i IN 1..600 LOOP
         EXIT WHEN NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = 'mal.late_1'::regclass);

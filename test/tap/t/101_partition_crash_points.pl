@@ -103,7 +103,7 @@ my $holder = $node->background_psql('postgres');
 $holder->query_safe('BEGIN; SELECT * FROM re;');
 $node->append_conf('postgresql.conf', "dbopt.enabled = on\n");
 $node->reload;
-$node->safe_psql('postgres', q{SELECT dbopt.resume('partitions')});
+$node->safe_psql('postgres', q{SELECT dbopt.resume('partition')});
 $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_inherits WHERE inhdetachpending)}) or diag 'no detach began';
 my $worker = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE query LIKE '%DETACH PARTITION%CONCURRENTLY%' AND pid <> pg_backend_pid() LIMIT 1});
 ok($worker && kill('KILL', $worker), 'the worker is killed in the middle of DETACH CONCURRENTLY');
