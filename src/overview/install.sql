@@ -160,7 +160,7 @@ BEGIN
             'refresh, partitions, vacuum, reindex, statistics, health and long queries on schedule'::text,
             CASE WHEN n = wanted THEN 'none' ELSE 'sql' END,
             CASE WHEN n = wanted THEN n || ' are registered' WHEN n > 0 THEN n || ' of ' || wanted || ' are registered' END
-        FROM (SELECT count(*) FILTER (WHERE EXISTS (SELECT FROM dbopt.job_config j WHERE j.name = d.job)) AS n, count(*) AS wanted
+        FROM (SELECT count(*) FILTER (WHERE EXISTS (SELECT FROM dbopt.jobs j WHERE j.name = d.job)) AS n, count(*) AS wanted
               FROM dbopt._default_jobs d) d;
     EXCEPTION WHEN undefined_function OR undefined_table THEN
         NULL;

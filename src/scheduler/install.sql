@@ -330,6 +330,7 @@ SELECT * FROM (VALUES
     ('snapshot',          '*/5 * * * *', 'SELECT dbopt.snapshot()', 'monitor', 'snapshot')
 ) v(job, schedule, command, area, needs);
 COMMENT ON VIEW dbopt._default_jobs IS 'internal: the jobs that schedule_defaults() registers';
+GRANT SELECT ON dbopt._default_jobs TO PUBLIC;
 
 CREATE FUNCTION dbopt.schedule_defaults(engine text DEFAULT 'builtin', OUT job text, OUT schedule text,
     OUT command text, OUT next_run timestamptz, OUT status text, OUT detail text)
