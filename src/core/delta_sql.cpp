@@ -8,6 +8,7 @@
 // Only states after the change are read, so there is no old snapshot to keep.
 #include "core/view_form.hpp"
 #include <algorithm>
+#include <cstdint>
 
 namespace dbopt::core {
 
@@ -288,15 +289,80 @@ std::string current_sql(const join_node &n) {
            current_sql(*n.second) + ") b ON " + all_of(n.conditions);
 }
 
-std::string core_delta_sql(const view_form &f, const std::vector<unsigned> &changed) {
-    builder b{changed, {}, 0};
-    const std::string root = b.delta(*f.root);
+// k1 …, x1 … over core columns.
+static std::string core_columns(const view_form &f) {
     std::string list;
-    for (size_t i = 0; i < f.keys.size(); ++i)
+    if (f.late)
+        list = f.late->partner + " AS k1, ";
+    for (size_t i = 0; i < f.keys.size() && !f.late; ++i)
         list += f.keys[i].first + " AS k" + std::to_string(i + 1) + ", ";
     for (size_t i = 0; i < f.arguments.size(); ++i)
         list += f.arguments[i].sql + " AS x" + std::to_string(i + 1) + ", ";
-    return b.ctes + " SELECT " + list + "w FROM " + root + " WHERE " + all_of(f.filters);
+    return list;
+}
+
+std::string core_delta_sql(const view_form &f, const std::vector<unsigned> &changed) {
+    builder b{changed, {}, 0};
+    const std::string root = b.delta(*f.root);
+    std::string sql;
+    if (!root.empty())
+        sql = "SELECT " + core_columns(f) + "w FROM " + root + " WHERE " + all_of(f.filters);
+    if (f.late && b.has(f.late->table->base)) {
+        // The groups of rows that came, went or changed are written again, counted or not.
+        std::string none;
+        for (const argument &a : f.arguments)
+            none += "NULL::" + a.type + ", ";
+        sql += (sql.empty() ? "SELECT c" : " UNION ALL SELECT c") + std::to_string(f.late->attribute) + " AS k1, " +
+               none + "0::int8 FROM d" + std::to_string(f.late->table->base);
+    }
+    return b.ctes + " " + sql;
+}
+
+std::string core_rows_sql(const view_form &f) {
+    return "SELECT " + core_columns(f) + "1::int8 AS w FROM (" + current_sql(*f.root) + ") c WHERE " + all_of(f.filters);
+}
+
+std::string late_groups_sql(const view_form &f) {
+    const late_join &l = *f.late;
+    std::string keys, shown, counted, none, row;
+    for (size_t k = 0; k < f.keys.size(); ++k) {
+        const std::string name = "k" + std::to_string(k + 1);
+        keys += (k == l.position ? "t.k1 AS " + name : "d." + name) + ", ";
+        shown += f.keys[k].first + " AS " + name + ", ";
+    }
+    for (size_t s = 0; s < f.slots.size(); ++s) {
+        const std::string name = "s" + std::to_string(s + 1), x = "(" + f.arguments[f.slots[s].argument].sql + ")";
+        counted += ", CASE WHEN t.n > 0 THEN t." + name + " ELSE z." + name + " END AS " + name;
+        none += (s > 0 ? ", " : "") +
+                (f.slots[s].what == slot::kind::sum      ? "coalesce(" + x + "::numeric, 0)"
+                 : f.slots[s].what == slot::kind::truths ? "(" + x + " IS TRUE)::int::int8"
+                                                         : "(" + x + " IS NOT NULL)::int::int8") +
+                " AS " + name;
+    }
+    for (const typed &c : f.root->all_columns())
+        row += (row.empty() ? "" : ", ") + std::string("NULL::") + c.type + " AS " + c.name;
+    // A row without partners is joined to a row of NULLs, as in the view's own query.
+    return "SELECT " + keys + "CASE WHEN t.n > 0 THEN t.n ELSE 1 END AS n" + counted + ", d.found IS NOT NULL AS alive "
+           "FROM nt t LEFT JOIN (SELECT " + shown + l.key.name + " AS dk, true AS found FROM (" + current_sql(*l.table) +
+           ") c) d ON d.dk = t.k1" +
+           (none.empty() ? "" : " CROSS JOIN (SELECT " + none + " FROM (SELECT " + row + ") r) z");
+}
+
+std::string signature(const view_form &f) {
+    std::string all = f.packed ? "packed1" : "tables";
+    const auto add = [&](const std::string &part) { all += '\n' + part; };
+    for (const auto &k : f.keys)
+        add(k.first + " " + k.second.type);
+    for (const argument &a : f.arguments)
+        add(a.sql + " " + a.type + " " + std::to_string(a.scale));
+    for (const slot &s : f.slots)
+        add(std::to_string(static_cast<int>(s.what)) + " " + std::to_string(s.argument));
+    if (f.late)
+        add("late " + f.late->partner + " " + f.late->key.type);
+    uint64_t h = 14695981039346656037u; // FNV-1a
+    for (const char c : all)
+        h = (h ^ static_cast<unsigned char>(c)) * 1099511628211u;
+    return std::to_string(h);
 }
 
 std::string match_sql(const std::vector<std::pair<std::string, std::string>> &pairs,

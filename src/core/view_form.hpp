@@ -5,6 +5,7 @@
 // with aggregates that need their groups recomputed. Column v2_3 is column 3 of range table entry 2.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,6 +56,18 @@ struct argument {
     std::string sql; // over core columns; NULL where the aggregate ignores the row
     std::string type;
     bool numeric = false; // NaN and infinities must be looked for
+    int scale = 0;        // digits behind the point, if it is numeric and summed
+};
+
+// A table joined by its unique key to the rows that are counted, which does nothing but show that key and
+// columns of its own: t LEFT JOIN … ON partner = t.key … GROUP BY t.key. Its groups are counted by `partner`
+// alone, and it is looked at when the groups are written: no row of it is joined to any row that changed.
+struct late_join {
+    std::unique_ptr<join_node> table; // a leaf
+    typed key;                        // its column
+    int attribute = 0;                // the same in the table itself
+    std::string partner;              // column of the rows that are counted
+    size_t position = 0;              // of the key among view_form::keys
 };
 
 struct view_form {
@@ -74,12 +87,25 @@ struct view_form {
     // The order of rows shows in the result (array_agg without ORDER BY, float sums, row_number): groups
     // that changes touch are computed anew, and two computations may differ in the order.
     bool order_shows = false;
+    // Counted: the state fits packed counters (core/packed_counts.hpp), kept by pg/count_state.hpp.
+    bool packed = false;
+    std::optional<late_join> late; // then root is what it is joined to; packed only
+    // The keys by which core rows are counted.
+    size_t counted_keys() const { return late ? 1 : keys.size(); }
 };
 
 // Statements over named relations d<base OID> (changes: columns c<attribute>, w), see delta_sql.cpp.
 // `changed` tells which bases have changes.
 std::string current_sql(const join_node &n);
 std::string core_delta_sql(const view_form &f, const std::vector<unsigned> &changed);
+
+// SELECT k1 …, x1 … of the rows as they are.
+std::string core_rows_sql(const view_form &f);
+// k1 …, n, s1 …, alive: groups of relation nt (k1, n, s1 …: counted by partner) with the table of f.late.
+std::string late_groups_sql(const view_form &f);
+
+// Digest of what a counting state is made of: another form cannot go on with it.
+std::string signature(const view_form &f);
 
 // a.k1 = b.k1 AND …; columns that may hold NULL on both sides compare null-safely and by hash.
 std::string match_sql(const std::vector<std::pair<std::string, std::string>> &pairs,

@@ -97,6 +97,14 @@ void collect(const core::join_node &n, std::map<unsigned, std::set<int>> &out) {
         collect(*n.second, out);
 }
 
+std::map<unsigned, std::set<int>> columns_read(const core::view_form &f) {
+    std::map<unsigned, std::set<int>> out;
+    collect(*f.root, out);
+    if (f.late)
+        collect(*f.late->table, out);
+    return out;
+}
+
 std::string log_name(Oid base) { return "dbopt." + pg::capture_log_name(base); }
 
 // Columns of the base that the log must hold: these, and those that it holds already.
@@ -233,8 +241,7 @@ void arrange_capture(Oid matview, const std::string &mode, std::vector<manage_ro
         out.push_back({"capture", "skipped", "incremental is not possible: " + v.refusal});
         return;
     }
-    std::map<unsigned, std::set<int>> bases;
-    collect(*v.form->root, bases);
+    const std::map<unsigned, std::set<int>> bases = columns_read(*v.form);
     std::string names;
     for (const auto &b : bases) {
         if (auto why = unfit(b.first, pg::owner_of(matview))) {
@@ -270,8 +277,7 @@ void explain_incremental(Oid matview, const std::string &mode, std::vector<findi
         out.push_back({"incremental", "no", v.refusal, std::nullopt});
         return;
     }
-    std::map<unsigned, std::set<int>> bases;
-    collect(*v.form->root, bases);
+    const std::map<unsigned, std::set<int>> bases = columns_read(*v.form);
     for (const auto &b : bases)
         if (auto why = unfit(b.first, pg::owner_of(matview))) {
             out.push_back({"incremental", "no", *why, std::nullopt});

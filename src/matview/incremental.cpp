@@ -4,6 +4,7 @@
 // view's query runs as the matview's owner in a restricted context. All of it under one snapshot.
 #include "matview/incremental.hpp"
 #include "pg/capture_trigger.hpp"
+#include "pg/count_state.hpp"
 #include "pg/page_marks.hpp"
 #include "pg/query.hpp"
 #include "pg/security.hpp"
@@ -77,6 +78,10 @@ std::string increment::key_match(const std::string &a, const std::string &b,
 // Rows of the matview by the keys that tell groups apart.
 std::string increment::matview_match(const std::string &g, const std::vector<bool> &null) const {
     std::vector<std::pair<std::string, std::string>> pairs;
+    if (form_->late) {
+        const size_t k = form_->late->position;
+        return "m." + form_->target[form_->key_output[k]].name + " = " + g + ".k" + num(k);
+    }
     for (size_t k = 0; k < form_->identifying; ++k)
         pairs.push_back({"m." + form_->target[form_->key_output[k]].name, g + ".k" + num(k)});
     return core::match_sql(pairs, {null.begin(), null.begin() + form_->identifying});
@@ -97,6 +102,16 @@ void increment::expect_none(pg::frozen &now, const std::string &sql, const char 
 
 void increment::core_changes(pg::frozen &now) {
     now.select("dc", core::core_delta_sql(*form_, changed_));
+}
+
+// Changes folded in memory as they come, states as packed counters.
+void increment::count_packed(pg::frozen &now) {
+    pg::counting c(*form_, now);
+    c.open(stores_.packed);
+    c.consume(core::core_delta_sql(*form_, changed_), true);
+    c.add_to(stores_.packed, form_->late ? "nt" : "nx");
+    if (form_->late)
+        now.select("nx", core::late_groups_sql(*form_));
 }
 
 // Multisets of values per group: how often each occurs. mx<i>: old and new count per value.
@@ -180,7 +195,7 @@ static std::string null_columns(const view_form &f) {
 }
 
 pg::change_counts increment::write_groups(pg::frozen &now) {
-    const std::vector<bool> null = nulls(now, "nx", 1);
+    const std::vector<bool> null = nulls(now, "nx", form_->packed ? 0 : 1);
     std::string results, output, partition;
     for (size_t a = 0; a < form_->results.size(); ++a)
         results += ", " + resolved(form_->results[a], null) + " AS a" + num(a);
@@ -190,16 +205,15 @@ pg::change_counts increment::write_groups(pg::frozen &now) {
     for (size_t k = 0; k < form_->identifying; ++k)
         partition += (k > 0 ? ", k" : "k") + num(k);
     // A group whose dependent column changed goes and comes in one refresh: one row of the matview.
-    now.select("g", "SELECT " + key_list("") + "n" + results + ", " +
-                        (form_->keys.empty() ? "true" : "n > 0") + " AS alive, " +
-                        (form_->keys.size() == form_->identifying
-                             ? "false"
-                             : "bool_or(n > 0) OVER (PARTITION BY " + partition + ") AND n = 0") +
-                        " AS replaced FROM nx");
+    const bool one_row = form_->late || form_->keys.size() == form_->identifying;
+    const std::string groups =
+        "SELECT " + key_list("") + "n" + results + ", " +
+        (form_->late ? "alive" : form_->keys.empty() ? "true AS alive" : "n > 0 AS alive") + ", " +
+        (one_row ? "false" : "bool_or(n > 0) OVER (PARTITION BY " + partition + ") AND n = 0") + " AS replaced FROM nx";
     const std::string having = form_->having.empty() ? "true" : "coalesce((" + form_->having + "), false)";
     now.select("fin", "SELECT tid, NOT keep" + output + " FROM (SELECT m.ctid AS tid, g.*, CASE WHEN alive THEN " + having +
-                          " ELSE false END AS keep FROM g LEFT JOIN " + name_ + " m ON " + matview_match("g", null) +
-                          ") z WHERE keep OR (tid IS NOT NULL AND NOT replaced)");
+                          " ELSE false END AS keep FROM (" + groups + ") g LEFT JOIN " + name_ + " m ON " +
+                          matview_match("g", null) + ") z WHERE keep OR (tid IS NOT NULL AND NOT replaced)");
     return now.apply(matview_, "fin");
 }
 
@@ -297,15 +311,17 @@ std::optional<int64_t> increment::run(pg::frozen &now, std::string &why) {
     pg::change_counts c;
     const std::optional<pg::error> failure = pg::subtransaction([&] {
         load_stores();
-        {
-            const pg::as_owner owner(owner_);
-            prefer_lookups();
-            core_changes(now);
-        }
-        if (now.rows("dc") == 0)
-            return;
         const pg::as_owner owner(owner_);
         prefer_lookups();
+        if (form_->packed) {
+            count_packed(now);
+            if (now.rows("nx") > 0)
+                c = write_groups(now);
+            return;
+        }
+        core_changes(now);
+        if (now.rows("dc") == 0)
+            return;
         if (form_->what == view_form::kind::bag) {
             c = write_bag(now);
         } else if (form_->what == view_form::kind::recomputed) {

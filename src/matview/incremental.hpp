@@ -30,12 +30,16 @@ class increment {
     struct stores {
         Oid groups = InvalidOid;
         std::vector<Oid> multisets; // parallel to the arguments; InvalidOid where none is kept
+        std::vector<Oid> packed;    // instead of both: groups, then values by family
     };
     void drop_stores();
     void create_stores();
     void load_stores();
     void index_stores();
     void core_changes(pg::frozen &now);
+    void build_packed(pg::frozen &now);
+    void build_tables(pg::frozen &now);
+    void count_packed(pg::frozen &now);
     void count_multisets(pg::frozen &now);
     void count_groups(pg::frozen &now);
     pg::change_counts write_groups(pg::frozen &now);

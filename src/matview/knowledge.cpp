@@ -52,6 +52,8 @@ void look(Oid matview, knowledge &k) {
     pg::read_view v = pg::read_matview(matview);
     k.refusal = v.refusal;
     k.form = std::move(v.form);
+    if (k.form)
+        k.fingerprint += " " + core::signature(*k.form);
 }
 
 } // namespace

@@ -1,6 +1,7 @@
 // Counting states: tables that hold groups and multisets; made after a full refresh.
 #include "matview/incremental.hpp"
 #include "pg/capture_trigger.hpp"
+#include "pg/count_state.hpp"
 #include "pg/query.hpp"
 #include "pg/security.hpp"
 #include "pg/transaction.hpp"
@@ -14,11 +15,15 @@ static std::string num(size_t i) { return std::to_string(i + 1); }
 
 void increment::load_stores() {
     const pg::as_owner reader(extension_owner());
-    stores_ = {InvalidOid, std::vector<Oid>(form_->arguments.size(), InvalidOid)};
+    stores_ = {InvalidOid, std::vector<Oid>(form_->arguments.size(), InvalidOid), {}};
+    if (form_->packed)
+        stores_.packed.resize(1 + pg::shape_of(*form_).sizes.size());
     for (const pg::row &r :
          pg::query("SELECT slot, store FROM dbopt._matview_store WHERE matview = $1", {matview_})) {
         const int at = r.get<int32_t>(0);
-        if (at == 0)
+        if (form_->packed && at < static_cast<int>(stores_.packed.size()))
+            stores_.packed[at] = r.get<Oid>(1);
+        else if (at == 0)
             stores_.groups = r.get<Oid>(1);
         else if (at <= static_cast<int>(stores_.multisets.size()))
             stores_.multisets[at - 1] = r.get<Oid>(1);
@@ -38,12 +43,21 @@ void increment::create_stores() {
     const std::string grantee = pg::quote_identifier(pg::role_name(owner_));
     const auto create = [&](int at, const std::string &columns) {
         const std::string name = "dbopt.matview_state_" + std::to_string(matview_) + "_" + std::to_string(at);
-        pg::execute("CREATE UNLOGGED TABLE " + name + " (" + columns + ") WITH (fillfactor = 90)");
-        pg::execute("GRANT SELECT ON " + name + " TO " + grantee);
+        // Half of a page is for new versions of the rows in it, which then need no index entry.
+        pg::execute("CREATE UNLOGGED TABLE " + name + " (" + columns + ") WITH (fillfactor = " +
+                    (form_->packed ? "50" : "90") + ")");
+        if (form_->packed) // nobody but the library reads it
+            pg::execute("ALTER TABLE " + name + " ALTER COLUMN data SET STORAGE PLAIN, ALTER COLUMN data SET STATISTICS 0");
+        else
+            pg::execute("GRANT SELECT ON " + name + " TO " + grantee);
         const Oid table = pg::scalar<Oid>("SELECT $1::regclass::oid", {name}).value_or(InvalidOid);
         pg::make_member(table);
         pg::execute("INSERT INTO dbopt._matview_store VALUES ($1, $2::int, $3)", {matview_, at, table});
     };
+    for (size_t at = 0; form_->packed && at <= pg::shape_of(*form_).sizes.size(); ++at)
+        create(static_cast<int>(at), "bucket int4 NOT NULL, data bytea NOT NULL");
+    if (form_->packed)
+        return;
     std::string keys;
     for (const auto &k : form_->keys)
         keys += k.second.name + " " + k.second.type + ", ";
@@ -62,6 +76,10 @@ void increment::create_stores() {
 
 void increment::index_stores() {
     const pg::as_owner writer(extension_owner());
+    for (Oid table : stores_.packed)
+        pg::execute("CREATE UNIQUE INDEX ON " + pg::qualified_name(table) + " (bucket)");
+    if (form_->packed)
+        return;
     std::string keys = key_list("");
     if (!keys.empty())
         pg::execute("CREATE INDEX ON " + pg::qualified_name(stores_.groups) + " (" +
@@ -74,6 +92,51 @@ void increment::index_stores() {
         }
 }
 
+// The rows that are counted, as they are now.
+static std::string core_rows(const view_form &f) {
+    std::string where = "true";
+    for (const std::string &c : f.filters)
+        where += " AND (" + c + ")";
+    return " FROM (" + core::current_sql(*f.root) + ") c WHERE " + where;
+}
+
+void increment::build_packed(pg::frozen &now) {
+    pg::counting c(*form_, now);
+    c.begin();
+    {
+        const pg::as_owner owner(owner_);
+        c.consume(core::core_rows_sql(*form_), false);
+    }
+    c.fill(stores_.packed);
+}
+
+void increment::build_tables(pg::frozen &now) {
+    std::string keys, numbers, sums;
+    for (size_t k = 0; k < form_->keys.size(); ++k) {
+        keys += form_->keys[k].first + " AS k" + num(k) + ", ";
+        numbers += (k > 0 ? ", " : "") + num(k);
+    }
+    for (const slot &t : form_->slots) {
+        const std::string x = "(" + form_->arguments[t.argument].sql + ")";
+        sums += t.what == slot::kind::count    ? ", count(" + x + ")"
+                : t.what == slot::kind::sum    ? ", coalesce(sum(" + x + "::numeric), 0)"
+                : t.what == slot::kind::truths ? ", count(*) FILTER (WHERE " + x + ")"
+                                               : ", count(DISTINCT " + x + ")";
+    }
+    const std::string core = core_rows(*form_);
+    const pg::as_owner owner(owner_);
+    for (const core::argument &a : form_->arguments)
+        if (a.numeric)
+            expect_none(now, "SELECT count(*)" + core + " AND (" + a.sql + ") IN ('NaN', 'Infinity', '-Infinity')",
+                        "NaN or an infinity cannot be summed back");
+    now.load(stores_.groups, "SELECT " + keys + "count(*)" + sums + core + (numbers.empty() ? "" : " GROUP BY " + numbers));
+    for (size_t i = 0; i < form_->arguments.size(); ++i)
+        if (stores_.multisets[i] != InvalidOid)
+            now.load(stores_.multisets[i], "SELECT " + keys + form_->arguments[i].sql + " AS x, count(*)" + core +
+                                               " AND (" + form_->arguments[i].sql + ") IS NOT NULL GROUP BY " +
+                                               (numbers.empty() ? "1" : numbers + ", " + num(form_->keys.size())));
+}
+
 std::optional<int64_t> increment::rebuild(pg::frozen &now) {
     if (!captured_)
         return std::nullopt;
@@ -84,34 +147,10 @@ std::optional<int64_t> increment::rebuild(pg::frozen &now) {
         create_stores();
         load_stores();
         now.advance();
-        std::string keys, numbers, where = "true", sums;
-        for (size_t k = 0; k < form_->keys.size(); ++k) {
-            keys += form_->keys[k].first + " AS k" + num(k) + ", ";
-            numbers += (k > 0 ? ", " : "") + num(k);
-        }
-        for (const std::string &f : form_->filters)
-            where += " AND (" + f + ")";
-        for (const slot &t : form_->slots) {
-            const std::string x = "(" + form_->arguments[t.argument].sql + ")";
-            sums += t.what == slot::kind::count    ? ", count(" + x + ")"
-                    : t.what == slot::kind::sum    ? ", coalesce(sum(" + x + "::numeric), 0)"
-                    : t.what == slot::kind::truths ? ", count(*) FILTER (WHERE " + x + ")"
-                                                   : ", count(DISTINCT " + x + ")";
-        }
-        const std::string core = " FROM (" + core::current_sql(*form_->root) + ") c WHERE " + where;
-        const pg::as_owner owner(owner_);
-        for (const core::argument &a : form_->arguments)
-            if (a.numeric)
-                expect_none(now, "SELECT count(*)" + core + " AND (" + a.sql + ") IN ('NaN', 'Infinity', '-Infinity')",
-                            "NaN or an infinity cannot be summed back");
-        now.load(stores_.groups, "SELECT " + keys + "count(*)" + sums + core +
-                                     (numbers.empty() ? "" : " GROUP BY " + numbers));
-        for (size_t i = 0; i < form_->arguments.size(); ++i)
-            if (stores_.multisets[i] != InvalidOid)
-                now.load(stores_.multisets[i],
-                         "SELECT " + keys + form_->arguments[i].sql + " AS x, count(*)" + core + " AND (" +
-                             form_->arguments[i].sql + ") IS NOT NULL GROUP BY " +
-                             (numbers.empty() ? "1" : numbers + ", " + num(form_->keys.size())));
+        if (form_->packed)
+            build_packed(now);
+        else
+            build_tables(now);
     });
     if (failure) {
         pg::log("counting state of " + name_ + " could not be built: " + failure->message());

@@ -218,6 +218,14 @@ inline void insert_index_entries(ResultRelInfo *result, TupleTableSlot *slot, ES
 #endif
 }
 
+inline IndexScanDesc begin_index_scan(Relation table, Relation index, Snapshot snapshot, int keys) {
+#if PG_VERSION_NUM >= 180000
+    return index_beginscan(table, index, snapshot, nullptr, keys, 0);
+#else
+    return index_beginscan(table, index, snapshot, keys, 0);
+#endif
+}
+
 inline TM_Result update_tuple(Relation relation, ItemPointer tid, TupleTableSlot *slot,
                               CommandId command, Snapshot snapshot, bool *indexes,
                               bool *only_summarizing) {

@@ -172,6 +172,19 @@ int64_t frozen::select(const std::string &name, const std::string &sql) {
     return fresh.rows;
 }
 
+named_store &frozen::make(const std::string &name, TupleDesc desc) {
+    named_store fresh;
+    call([&] {
+        MemoryContext caller = MemoryContextSwitchTo(home_);
+        fresh.desc = CreateTupleDescCopy(desc);
+        fresh.tuples = tuplestore_begin_heap(true, false, work_mem);
+        MemoryContextSwitchTo(caller);
+    });
+    if (auto old = stores_.find(name); old != stores_.end())
+        call([&] { drop_store(old->second); });
+    return stores_[name] = fresh;
+}
+
 std::optional<int64_t> frozen::number(const std::string &sql) {
     named_store answer;
     keeper k = make_keeper();

@@ -62,6 +62,11 @@ class frozen {
     // updated (untouched when nothing differs) or deleted, one without is inserted. Deletes first.
     // Changes no unique index key in place: such an update becomes delete and insert.
     change_counts apply(Oid target, const std::string &name);
+    // An empty relation to be filled from C++; `desc` is copied. Nothing else of that name is left.
+    named_store &make(const std::string &name, TupleDesc desc);
+    // Hands every row of a SELECT to a receiver of the server's kind.
+    void stream(const std::string &sql, DestReceiver *receiver) { run_select(sql, receiver); }
+    Snapshot snapshot() const { return snapshot_; }
     // The result of a SELECT straight into an empty table of dbopt's own.
     int64_t load(Oid target, const std::string &sql);
     // Makes what apply() and load() wrote visible to the statements that follow.

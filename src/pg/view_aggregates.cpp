@@ -1,4 +1,5 @@
 // Aggregates of a view's query: how each follows from sums over changes, or that it does not.
+#include "pg/count_columns.hpp"
 #include "pg/view_internal.hpp"
 
 extern "C" {
@@ -38,6 +39,23 @@ int fixed_scale(Node *n) {
             return 0;
     }
     return -1;
+}
+
+// Digits of the longest value, if that is known; else more than 64 bits hold.
+int known_digits(Node *n) {
+    const int32 typmod = exprTypmod(n);
+    if (typmod >= (int32)VARHDRSZ)
+        return ((typmod - VARHDRSZ) >> 16) & 0xffff;
+    if (IsA(n, Const) && ((Const *)n)->constisnull)
+        return 0;
+    if (IsA(n, CaseExpr)) {
+        CaseExpr *c = (CaseExpr *)n;
+        int digits = c->defresult == nullptr ? 0 : known_digits((Node *)c->defresult);
+        for (int i = 0; i < list_length(c->args); ++i)
+            digits = std::max(digits, known_digits((Node *)((CaseWhen *)list_nth(c->args, i))->result));
+        return digits;
+    }
+    return fixed_scale(n) == 0 ? 18 : 1000; // an integer turned numeric
 }
 
 bool is_float(Oid type) { return type == FLOAT4OID || type == FLOAT8OID; }
@@ -135,6 +153,7 @@ void reader::read_aggregate(Aggref *a, int number) {
     }
     if (name == "count") {
         check_type(type, exprCollation(arg), "the argument of COUNT(DISTINCT)");
+        packable = packable && call([&] { return can_be_key(type); });
         out = slot_name(add_slot(kind::distinct, add_argument(x, arg, type)));
         return;
     }
@@ -144,6 +163,10 @@ void reader::read_aggregate(Aggref *a, int number) {
             return;
         }
         const int argument = add_argument(x, arg, type);
+        if (type == NUMERICOID) {
+            form.arguments[argument].scale = fixed_scale(arg);
+            packable = packable && known_digits(arg) <= 18 && form.arguments[argument].scale <= 18;
+        }
         const std::string n = slot_name(add_slot(kind::count, argument)),
                           s = slot_name(add_slot(kind::sum, argument));
         out = "CASE WHEN " + n + " > 0 THEN (" + s + (name == "avg" ? " / " + n : "") + ")::" +
@@ -161,6 +184,7 @@ void reader::read_aggregate(Aggref *a, int number) {
         check_type(type, exprCollation(arg), "the argument of " + name + "()");
         const int argument = add_argument(x, arg, type);
         add_slot(kind::distinct, argument);
+        packable = false; // the next value in order is needed
         out = name + ":" + std::to_string(argument); // resolved where the multiset is known
         return;
     }

@@ -78,6 +78,7 @@ struct reader {
     std::vector<Node *> key_nodes, aggregates;
     std::map<int, Oid> bases;                // relations of this block; 0: not a table
     bool final_pass = false;                 // keys and aggregates become columns as well
+    bool packable = true;                    // the counting state fits packed counters
     int virtuals = 1000;                     // relations made up for EXISTS and IN
 
     reader(whole_view *whole, reader *out) : all(whole), outer(out), block(whole->blocks++) {}
@@ -106,6 +107,7 @@ struct reader {
     void read_aggregate(Aggref *a, int number);
     void read_output(Oid matview);
     void read_bag(Oid matview);
+    void take_out_late_join(); // view_late.cpp
     std::string slot_name(int s) const { return "s" + std::to_string(s + 1); }
 
     // view_blocks.cpp: a query as one relation. Column i of its output (from 1) is called `wanted`[i].

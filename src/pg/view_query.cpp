@@ -1,3 +1,4 @@
+#include "pg/count_columns.hpp"
 #include "pg/view_internal.hpp"
 
 extern "C" {
@@ -271,6 +272,9 @@ void reader::read_output(Oid matview) {
     form.results.resize(aggregates.size());
     for (size_t i = 0; i < aggregates.size(); ++i)
         read_aggregate((Aggref *)aggregates[i], (int)i);
+    for (Node *k : key_nodes)
+        packable = packable && call([&] { return can_be_key(exprType(k)); });
+    form.packed = packable && form.what == core::view_form::kind::counted;
     if (form.what == core::view_form::kind::recomputed && key_nodes.empty())
         refuse("it aggregates everything into one row, with an aggregate that needs all rows again");
     final_pass = form.what != core::view_form::kind::recomputed;
@@ -278,6 +282,8 @@ void reader::read_output(Oid matview) {
         form.output.push_back(sql(o));
     if (q->havingQual != nullptr)
         form.having = sql(q->havingQual);
+    if (form.packed)
+        take_out_late_join();
 }
 
 void reader::read(Oid matview) {
@@ -289,6 +295,11 @@ void reader::read(Oid matview) {
     if (q->setOperations != nullptr || q->hasWindowFuncs || q->hasDistinctOn ||
         (grouped && q->distinctClause != NIL))
         return read_bag(matview);
+    bool column = false;
+    for (int i = 0; i < list_length(q->targetList); ++i)
+        column = column || !((TargetEntry *)list_nth(q->targetList, i))->resjunk;
+    if (!column)
+        refuse("it has no column");
     prepare();
     form.root = tree((Node *)q->jointree);
     read_output(matview);

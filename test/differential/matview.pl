@@ -176,9 +176,36 @@ sub view {
     return $sql;
 }
 
+# Groups by a unique key with an outer join: counted by the other side's column alone.
+sub by_key {
+    my ($one, $shown, $from, $many, @values) = @{ pick(
+        [ 'a', [qw(a.g a.s)], 'a LEFT JOIN b ON b.a_k = a.k', 'b', qw(b.y b.t b.k) ],
+        [ 'c', [qw(c.name c.z)], 'c LEFT JOIN a ON a.g = c.k', 'a', qw(a.x a.s a.k a.n a.f) ],
+        [ 'c', [qw(c.name c.z)], 'c LEFT JOIN b ON c.k = b.c_k AND b.y > 2', 'b', qw(b.y b.t b.a_k) ],
+        [ 'a', [qw(a.g a.s)], 'a LEFT JOIN (SELECT g, x, k, s FROM p WHERE x < 9) p ON p.g = a.k', 'p', qw(p.x p.k p.s) ],
+        [ 'a', [qw(a.x a.s)], 'a LEFT JOIN a b2 ON b2.g = a.k', 'b2', qw(b2.x b2.s b2.n) ],
+        [ 'c', [qw(c.name c.z)], 'c LEFT JOIN (a JOIN b ON b.a_k = a.k) ON a.g = c.k', 'b', qw(b.y a.x a.s b.t) ]) };
+    my $v = sub { pick(@values) };
+    my $if = sub { "CASE WHEN $many.k % 2 = 0 THEN " . $v->() . ' END' };
+    $if = $v if $many eq 'b2' || $many eq 'b';
+    my $n = 0;
+    my @key = ("$one.k", maybe(0.5) ? pick(@$shown) : ());
+    my @int = grep { /[.](x|y|k|a_k)$/ } @values;
+    my @agg = map { pick(
+            'count(*)', 'count(' . $v->() . ')', 'count(DISTINCT ' . $v->() . ')', 'count(DISTINCT ' . $if->() . ')',
+            'sum(' . pick(@int) . ')', 'avg(' . pick(@int) . ')', 'least(3, count(DISTINCT ' . $v->() . '))', 'count(1)',
+            'round(count(DISTINCT ' . $v->() . ')::numeric / nullif(count(*), 0) * 100, 2)',
+            'sum(coalesce(' . pick(@int) . ', 7))', 'count(*) FILTER (WHERE ' . pick(@int) . ' IS NULL)') } 1 .. 1 + int(rand(4));
+    my $sql = 'SELECT ' . join(', ', map { "$_ AS c" . ++$n } @key, @agg) . " FROM $from";
+    $sql .= " WHERE $one.k % 5 <> 1" if maybe(0.1);
+    $sql .= ' GROUP BY ' . join(', ', maybe(0.8) ? @key : "$one.k");
+    $sql .= ' HAVING ' . pick('count(*) > 1', "count(DISTINCT " . $v->() . ") < 3", "$one.k % 3 <> 0") if maybe(0.2);
+    return $sql;
+}
+
 # A view as it is, an arm of a set operation, behind WITH, or over groups of the first view.
 sub shaped {
-    my $q = view();
+    my $q = maybe(0.2) ? by_key() : view();
     my $how = rand();
     my $first = pick('a.g', 'a.x', 'b.y', 'p.x');
     my ($t) = $first =~ /^(\w)/;
