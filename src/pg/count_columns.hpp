@@ -18,6 +18,30 @@ struct key_shape {
     key_part *parts = nullptr;
 };
 
+// What the columns of the query at hand are, and the row at hand.
+struct count_columns {
+    TupleDesc desc;
+    int keys, arguments;
+    key_shape group;
+    key_shape *value;    // of each argument, its family's; bytes = 0 where none is
+    Oid *number_type;    // of each argument
+    Datum *power;
+    // The row at hand.
+    int64 weight;
+    char group_key[16];
+    char (*value_key)[16];
+    bool *present, *truth;
+    int64 *number;
+    // Keys of the groups, in order of their numbers.
+    bool kept;
+    Datum *key_values;
+    bool *key_nulls;
+    bool *key_living; // the image is of a row that came; one that went may be the last of its kind
+    size_t key_room, key_count;
+    MemoryContext scratch, home;
+    int rows; // since scratch was emptied
+};
+
 // Everything here is called inside pg::call and owns nothing.
 key_shape make_key_shape(TupleDesc desc, const int *columns, int count);
 void write_key(const key_shape &s, TupleTableSlot *row, const uint64_t *seeds, char *to);

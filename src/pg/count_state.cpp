@@ -13,28 +13,6 @@ namespace dbopt::pg {
 using core::slot;
 using core::wide;
 
-struct count_columns {
-    TupleDesc desc;
-    int keys, arguments;
-    key_shape group;
-    key_shape *value;    // of each argument, its family's; bytes = 0 where none is
-    Oid *number_type;    // of each argument
-    Datum *power;
-    // The row at hand.
-    int64 weight;
-    char group_key[16];
-    char (*value_key)[16];
-    bool *present, *truth;
-    int64 *number;
-    // Keys of the groups, in order of their numbers.
-    bool kept;
-    Datum *key_values;
-    bool *key_nulls;
-    size_t key_room, key_count;
-    MemoryContext scratch, home;
-    int rows; // since scratch was emptied
-};
-
 // What the executor writes to.
 struct count_receiver {
     DestReceiver pub;
@@ -72,25 +50,38 @@ void read_row(count_columns &c, TupleTableSlot *row, const uint64_t *seeds) {
         MemoryContextReset(c.scratch);
 }
 
-void keep_keys(count_columns &c, TupleTableSlot *row) {
-    MemoryContext caller = MemoryContextSwitchTo(c.home);
+void copy_keys(count_columns &c, TupleTableSlot *row, size_t group) {
     const size_t keys = static_cast<size_t>(c.keys);
-    if (c.key_count == c.key_room) {
-        c.key_room = std::max<size_t>(1024, c.key_room * 2);
-        const size_t cells = c.key_room * keys + 1;
-        c.key_values = static_cast<Datum *>(
-            c.key_values == nullptr ? MemoryContextAllocHuge(c.home, cells * sizeof(Datum))
-                                    : repalloc_huge(c.key_values, cells * sizeof(Datum)));
-        c.key_nulls = static_cast<bool *>(c.key_nulls == nullptr ? MemoryContextAllocHuge(c.home, cells)
-                                                                 : repalloc_huge(c.key_nulls, cells));
-    }
     for (size_t k = 0; k < keys; ++k) {
         const Form_pg_attribute a = TupleDescAttr(c.desc, static_cast<int>(k));
-        const size_t at = c.key_count * keys + k;
+        const size_t at = group * keys + k;
         c.key_nulls[at] = row->tts_isnull[k];
         c.key_values[at] = row->tts_isnull[k] ? 0 : datumCopy(row->tts_values[k], a->attbyval, a->attlen);
     }
-    ++c.key_count;
+    c.key_living[group] = c.weight > 0;
+}
+
+template <class T> T *more_room(T *array, size_t cells, MemoryContext home) {
+    return static_cast<T *>(array == nullptr ? MemoryContextAllocHuge(home, cells * sizeof(T))
+                                             : repalloc_huge(array, cells * sizeof(T)));
+}
+
+// Equal keys may look different (1.0 and 1.00): the image of a row that is there is preferred.
+void keep_keys(count_columns &c, TupleTableSlot *row, size_t group) {
+    MemoryContext caller = MemoryContextSwitchTo(c.home);
+    if (group == c.key_count) {
+        if (c.key_count == c.key_room) {
+            c.key_room = std::max<size_t>(1024, c.key_room * 2);
+            const size_t cells = c.key_room * static_cast<size_t>(c.keys) + 1;
+            c.key_values = more_room(c.key_values, cells, c.home);
+            c.key_nulls = more_room(c.key_nulls, cells, c.home);
+            c.key_living = more_room(c.key_living, c.key_room, c.home);
+        }
+        ++c.key_count;
+        copy_keys(c, row, group);
+    } else if (!c.group.exact && !c.key_living[group] && c.weight > 0) {
+        copy_keys(c, row, group);
+    }
     MemoryContextSwitchTo(caller);
 }
 
@@ -103,8 +94,8 @@ bool count_receiver::row(TupleTableSlot *slot, DestReceiver *self) {
     if (!owner->fold())
         ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
                         errdetail("Changes of a counting state are folded in memory.")));
-    if (c.kept && owner->groups_->size() > c.key_count)
-        keep_keys(c, slot);
+    if (c.kept)
+        keep_keys(c, slot, owner->group_);
     owner->spill_when_large();
     return true;
 }
@@ -220,6 +211,7 @@ void counting::fold_row() {
     if (!groups_)
         start_tables();
     const uint32_t group = groups_->at(c.group_key);
+    group_ = group;
     wide *sums = groups_->counters(group);
     sums[0] += c.weight;
     if (c.weight == 0) {
@@ -256,144 +248,6 @@ void counting::consume(const std::string &sql, bool kept) {
     r.owner = this;
     kept_ = kept;
     now_.stream(sql, &r.pub);
-}
-
-core::packed_layout counting::group_layout() const {
-    core::packed_layout l{columns_->group.bytes, {8}};
-    for (const slot &s : form_.slots)
-        l.counters.push_back(s.what == slot::kind::sum ? 16 : 8);
-    return l;
-}
-
-core::packed_layout counting::value_layout(size_t f) const {
-    return {families_[f].values.key_bytes(), std::vector<int>(shape_.sizes[f], 4)};
-}
-
-count_header counting::check(count_store &s, const core::packed_layout &l) {
-    const count_header h = s.header();
-    if (h.key != l.key || h.width != l.width())
-        raise({.code = ERRCODE_DATA_CORRUPTED, .message = "a counting state was made for another query"});
-    return h;
-}
-
-// Values that came or went are counted in their groups.
-void counting::turned(size_t f, uint32_t group, const std::vector<wide> &before, const std::vector<wide> &after) {
-    for (size_t s = 0; s < form_.slots.size(); ++s) {
-        const int a = form_.slots[s].argument;
-        if (form_.slots[s].what != slot::kind::distinct || shape_.family[a] != static_cast<int>(f))
-            continue;
-        const size_t p = static_cast<size_t>(shape_.position[a]);
-        groups_->counters(group)[1 + s] += (after[p] > 0) - (before[p] > 0);
-    }
-}
-
-void counting::add_values(Oid store, size_t number) {
-    family &f = families_[number];
-    const core::packed_layout l = value_layout(number);
-    count_store s(store, now_);
-    count_header h = check(s, l);
-    s.make_room(l, h, f.values.size());
-    const core::bucket_order o = core::order_by_bucket(f.values, h.buckets);
-    core::bucket_merger m(l);
-    for (uint32_t b = 0; b < h.buckets; ++b) {
-        if (o.starts[b] == o.starts[b + 1])
-            continue;
-        const std::string_view old = s.get(static_cast<int32_t>(b));
-        m.start(old.data(), old.size());
-        for (uint32_t i = o.starts[b]; i < o.starts[b + 1]; ++i) {
-            const uint32_t e = o.entries[i];
-            if (const char *fault = m.add(f.values.key(e), f.values.counters(e)))
-                raise({.code = ERRCODE_DATA_CORRUPTED, .message = std::string("counting state does not fit: ") + fault});
-            turned(number, f.owners[e], m.before(), m.after());
-        }
-        s.put(static_cast<int32_t>(b), m.bytes());
-    }
-    h.entries += m.fresh();
-    if (!o.entries.empty())
-        s.put_header(h);
-}
-
-TupleDesc counting::told() const {
-    return call([&] {
-        const int keys = columns_->keys, slots = static_cast<int>(form_.slots.size());
-        TupleDesc d = CreateTemplateTupleDesc(keys + 1 + slots);
-        for (int k = 0; k < keys; ++k) {
-            const Form_pg_attribute a = TupleDescAttr(columns_->desc, k);
-            TupleDescInitEntry(d, (AttrNumber)(k + 1), psprintf("k%d", k + 1), a->atttypid, a->atttypmod, 0);
-            TupleDescInitEntryCollation(d, (AttrNumber)(k + 1), a->attcollation);
-        }
-        TupleDescInitEntry(d, (AttrNumber)(keys + 1), "n", INT8OID, -1, 0);
-        for (int s = 0; s < slots; ++s)
-            TupleDescInitEntry(d, (AttrNumber)(keys + 2 + s), psprintf("s%d", s + 1),
-                               form_.slots[s].what == slot::kind::sum ? NUMERICOID : INT8OID, -1, 0);
-        return d;
-    });
-}
-
-void counting::tell(named_store &to, uint32_t group, const std::vector<wide> &counters) {
-    const count_columns &c = *columns_;
-    call([&] {
-        MemoryContext caller = MemoryContextSwitchTo(c.scratch);
-        const int columns = to.desc->natts;
-        Datum *values = static_cast<Datum *>(palloc(sizeof(Datum) * columns));
-        bool *nulls = static_cast<bool *>(palloc0(columns));
-        memcpy(values, c.key_values + static_cast<size_t>(c.keys) * group, sizeof(Datum) * c.keys);
-        memcpy(nulls, c.key_nulls + static_cast<size_t>(c.keys) * group, c.keys);
-        values[c.keys] = Int64GetDatum(static_cast<int64>(counters[0]));
-        for (size_t s = 0; s < form_.slots.size(); ++s) {
-            const wide n = counters[1 + s];
-            values[c.keys + 1 + s] = form_.slots[s].what == slot::kind::sum
-                                         ? sum_as_numeric(static_cast<int64>(n >> 64), static_cast<uint64>(n),
-                                                          form_.arguments[form_.slots[s].argument].scale)
-                                         : Int64GetDatum(static_cast<int64>(n));
-        }
-        tuplestore_putvalues(to.tuples, to.desc, values, nulls);
-        MemoryContextSwitchTo(caller);
-        MemoryContextReset(c.scratch);
-    });
-    ++to.rows;
-}
-
-void counting::add_groups(Oid store, const std::string &name) {
-    named_store &to = now_.make(name, told());
-    const core::packed_layout l = group_layout();
-    count_store s(store, now_);
-    count_header h = check(s, l);
-    s.make_room(l, h, groups_->size());
-    const core::bucket_order o = core::order_by_bucket(*groups_, h.buckets, asked_);
-    core::bucket_merger m(l);
-    for (uint32_t b = 0; b < h.buckets; ++b) {
-        if (o.starts[b] == o.starts[b + 1])
-            continue;
-        const std::string_view old = s.get(static_cast<int32_t>(b));
-        m.start(old.data(), old.size());
-        for (uint32_t i = o.starts[b]; i < o.starts[b + 1]; ++i) {
-            const uint32_t e = o.entries[i];
-            const char *fault = m.add(groups_->key(e), groups_->counters(e));
-            if (fault == nullptr && m.after()[0] == 0)
-                for (const wide &left : m.after())
-                    fault = left != 0 ? "an empty group has a sum" : fault;
-            if (fault != nullptr)
-                raise({.code = ERRCODE_DATA_CORRUPTED, .message = std::string("counting state does not fit: ") + fault});
-            tell(to, e, m.after());
-        }
-        if (m.bytes() != old)
-            s.put(static_cast<int32_t>(b), m.bytes());
-    }
-    h.entries += m.fresh();
-    if (!o.entries.empty())
-        s.put_header(h);
-}
-
-void counting::add_to(const std::vector<Oid> &stores, const std::string &name) {
-    if (!groups_) {
-        if (columns_ != nullptr)
-            (void)now_.make(name, told());
-        return;
-    }
-    for (size_t f = 0; f < families_.size(); ++f)
-        add_values(stores.at(1 + f), f);
-    add_groups(stores.at(0), name);
 }
 
 } // namespace dbopt::pg

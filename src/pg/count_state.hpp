@@ -80,6 +80,7 @@ class counting {
     bool kept_ = false;
     MemoryContext home_ = nullptr;
     std::optional<core::count_table<core::wide>> groups_;
+    uint32_t group_ = 0; // of the row at hand
     std::vector<uint32_t> asked_; // groups that rows of weight 0 ask for
     std::vector<family> families_;
 };

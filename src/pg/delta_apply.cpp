@@ -9,6 +9,7 @@
 
 extern "C" {
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
 }
 
@@ -37,7 +38,9 @@ void open_writer(writer &w, Oid target, TupleDesc desc) {
         elog(ERROR, "%d columns for relation \"%s\" which has %d", desc->natts - lead,
              RelationGetRelationName(w.relation), RelationGetDescr(w.relation)->natts);
     for (int i = 0; i < RelationGetDescr(w.relation)->natts; ++i)
-        if (TupleDescAttr(desc, i + lead)->atttypid != TupleDescAttr(RelationGetDescr(w.relation), i)->atttypid)
+        // A domain is stored as its base type, which is what CASE makes of it.
+        if (getBaseType(TupleDescAttr(desc, i + lead)->atttypid) !=
+            getBaseType(TupleDescAttr(RelationGetDescr(w.relation), i)->atttypid))
             elog(ERROR, "column %d of relation \"%s\" is of another type than its query's", i + 1,
                  RelationGetRelationName(w.relation));
     w.log = w.relation->rd_rel->relkind == RELKIND_MATVIEW ? begin_capture(w.relation) : nullptr;

@@ -120,6 +120,10 @@ struct reader {
     std::vector<Node *> block_keys();
     void check_functions(Node *n);
     // view_sublinks.cpp: EXISTS and IN in WHERE.
+    struct sublink;
+    sublink take_sublink(Node *conjunct);
+    void part_conditions(sublink &s);
+    node partner_rows(sublink &s);
     void add_sublink(node &tree, Node *conjunct);
 };
 

@@ -84,92 +84,115 @@ bool has_sublink(Node *n) {
     return call([&] { return find_sublink(n, nullptr); });
 }
 
-void reader::add_sublink(node &tree, Node *conjunct) {
-    bool negated = false;
+// One subquery among the conditions, taken apart.
+struct reader::sublink {
+    SubLink *link = nullptr;
+    bool negated = false, in = false;
+    bool simple = false; // no groups, windows or set operations: rows are rows
+    int relation = 0;    // made up for it in the query around it
+    Query *sub = nullptr;
+    std::vector<Node *> columns; // of the subquery that conditions across need
+    std::vector<Node *> across;  // conditions on both, seen from the query around it
+};
+
+reader::sublink reader::take_sublink(Node *conjunct) {
+    sublink s;
     while (IsA(conjunct, BoolExpr) && ((BoolExpr *)conjunct)->boolop == NOT_EXPR) {
-        negated = !negated;
+        s.negated = !s.negated;
         conjunct = (Node *)linitial(((BoolExpr *)conjunct)->args);
     }
-    SubLink *link = (SubLink *)conjunct;
-    if (!IsA(conjunct, SubLink) || (link->subLinkType != EXISTS_SUBLINK && link->subLinkType != ANY_SUBLINK))
+    s.link = (SubLink *)conjunct;
+    if (!IsA(conjunct, SubLink) || (s.link->subLinkType != EXISTS_SUBLINK && s.link->subLinkType != ANY_SUBLINK))
         refuse("it has a subquery in an expression that is not EXISTS, NOT EXISTS or IN");
-    const bool in = link->subLinkType == ANY_SUBLINK;
-    if (in && negated)
+    s.in = s.link->subLinkType == ANY_SUBLINK;
+    if (s.in && s.negated)
         refuse("it has NOT IN, where one NULL changes every row; NOT EXISTS can be followed");
+    s.sub = (Query *)call([&] { return copyObjectImpl(s.link->subselect); });
     reader inner(all, this);
-    inner.q = (Query *)call([&] { return copyObjectImpl(link->subselect); });
-    Query *sub = inner.q;
+    inner.q = s.sub;
     inner.check_block();
-    const bool simple = sub->setOperations == nullptr && sub->groupClause == NIL && !sub->hasAggs &&
-                        !sub->hasWindowFuncs && !sub->hasDistinctOn && sub->havingQual == nullptr;
-    const int relation = virtuals++;
-    bases[relation] = InvalidOid;
-    std::vector<Node *> columns, across;
-    if (simple) {
+    s.simple = s.sub->setOperations == nullptr && s.sub->groupClause == NIL && !s.sub->hasAggs &&
+               !s.sub->hasWindowFuncs && !s.sub->hasDistinctOn && s.sub->havingQual == nullptr;
+    s.relation = virtuals++;
+    bases[s.relation] = InvalidOid;
+    return s;
+}
+
+// Conditions of the subquery that look outside move out; what IN compares is one more of them.
+void reader::part_conditions(sublink &s) {
+    Query *sub = s.sub;
+    if (s.simple) {
         sub->distinctClause = NIL; // one partner or many: no difference
         sub->jointree = (FromExpr *)flatten(sub, (Node *)sub->jointree);
         sub->targetList = (List *)flatten(sub, (Node *)sub->targetList);
-        seen_from_outside seen{relation, &columns, nullptr, false};
+        seen_from_outside seen{s.relation, &s.columns, nullptr, false};
         List *local = NIL;
         for (Node *c : conjuncts(sub->jointree->quals)) {
             if (outside(c))
-                across.push_back(call([&] { return from_outside(c, &seen); }));
+                s.across.push_back(call([&] { return from_outside(c, &seen); }));
             else
-                local = lappend(local, c);
+                local = call([&] { return lappend(local, c); });
         }
-        sub->jointree->quals = call([&] { return (Node *)make_ands_explicit(local); });
+        sub->jointree->quals = local == NIL ? nullptr : call([&] { return (Node *)make_ands_explicit(local); });
         if (seen.too_deep)
             refuse("a subquery in WHERE refers to more than the query around it");
-        if (local == NIL)
-            sub->jointree->quals = nullptr;
     }
-    if (in) {
-        seen_from_outside seen{relation, &columns, sub, false};
-        for (Node *c : conjuncts(link->testexpr))
-            across.push_back(call([&] { return from_outside(c, &seen); }));
+    if (s.in) {
+        seen_from_outside seen{s.relation, &s.columns, sub, false};
+        for (Node *c : conjuncts(s.link->testexpr))
+            s.across.push_back(call([&] { return from_outside(c, &seen); }));
         if (seen.too_deep)
             refuse("IN compares with a subquery on its left side, too");
     }
-    node second;
-    if (simple) {
+}
+
+// The rows of the subquery, with the columns that conditions across need.
+reader::node reader::partner_rows(sublink &s) {
+    Query *sub = s.sub;
+    renaming wanted;
+    if (s.simple) {
         sub->targetList = NIL;
-        renaming wanted;
-        for (size_t i = 0; i < columns.size(); ++i) {
+        for (size_t i = 0; i < s.columns.size(); ++i) {
             sub->targetList = call([&] {
-                return lappend(sub->targetList, makeTargetEntry((Expr *)columns[i], (AttrNumber)(i + 1),
+                return lappend(sub->targetList, makeTargetEntry((Expr *)s.columns[i], (AttrNumber)(i + 1),
                                                                 pstrdup("c"), false));
             });
-            wanted.push_back({(int)i + 1, alias_of({relation, (int)i + 1})});
+            wanted.push_back({(int)i + 1, alias_of({s.relation, (int)i + 1})});
         }
-        second = as_relation(sub, this, wanted, alias_of({relation, 0}));
     } else {
-        if (!in)
+        if (!s.in)
             refuse("EXISTS over groups, DISTINCT ON or UNION");
-        renaming wanted;
-        for (size_t i = 0; i < columns.size(); ++i)
+        for (size_t i = 0; i < s.columns.size(); ++i)
             for (int t = 0; t < list_length(sub->targetList); ++t)
-                if (equal(((TargetEntry *)list_nth(sub->targetList, t))->expr, columns[i])) {
-                    wanted.push_back({t + 1, alias_of({relation, (int)i + 1})});
+                if (equal(((TargetEntry *)list_nth(sub->targetList, t))->expr, s.columns[i])) {
+                    wanted.push_back({t + 1, alias_of({s.relation, (int)i + 1})});
                     break;
                 }
-        second = as_relation(sub, this, wanted, alias_of({relation, 0}));
     }
-    for (size_t i = 0; i < columns.size(); ++i)
-        add_column({relation, (int)i + 1});
+    node rows = as_relation(sub, this, wanted, alias_of({s.relation, 0}));
+    for (size_t i = 0; i < s.columns.size(); ++i)
+        add_column({s.relation, (int)i + 1});
+    return rows;
+}
+
+void reader::add_sublink(node &tree, Node *conjunct) {
+    sublink s = take_sublink(conjunct);
+    part_conditions(s);
+    node second = partner_rows(s);
     auto n = std::make_unique<join_node>();
     std::vector<int> needs;
-    for (Node *c : across)
+    for (Node *c : s.across)
         for (int r : relations_of(c))
-            if (r != relation)
+            if (r != s.relation)
                 needs.push_back(r);
     if (needs.empty())
         refuse("a subquery in WHERE is not compared with a column of the query around it");
     node *at = lowest(&tree, needs);
     std::string on;
-    for (Node *c : across) {
+    for (Node *c : s.across) {
         std::string why;
         on += (on.empty() ? "(" : " AND (") + sql(c) + ")";
-        add_equality(*n, c, (*at)->relations, {relation}, &why);
+        add_equality(*n, c, (*at)->relations, {s.relation}, &why);
     }
     if (n->equal.empty())
         refuse("a subquery in WHERE has no equality with a column of the query around it");
@@ -184,7 +207,7 @@ void reader::add_sublink(node &tree, Node *conjunct) {
         n->first_keys.push_back(e.first);
         n->second_keys.push_back(e.second);
     }
-    n->text = "SELECT " + list + " FROM dbopt_in1 WHERE " + (negated ? "NOT " : "") +
+    n->text = "SELECT " + list + " FROM dbopt_in1 WHERE " + (s.negated ? "NOT " : "") +
               "EXISTS (SELECT FROM dbopt_in2 WHERE " + on + ")";
     n->first = std::move(*at);
     n->second = std::move(second);

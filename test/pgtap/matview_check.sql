@@ -14,8 +14,12 @@ SET dbopt.matview_check_interval = 1;
 SELECT pg_sleep(1.1) AS waited \gset
 SELECT is((SELECT mode FROM dbopt.matview_refresh('sums')), 'incremental', 'a due check looks even if nothing changed');
 SELECT ok((SELECT last_check IS NOT NULL AND incremental_off IS NULL FROM dbopt.matviews WHERE matview = 'sums'::regclass), 'a sample was right');
--- Somebody damages the state.
-SELECT format('UPDATE %s SET s2 = s2 + 1', store::regclass) FROM dbopt._matview_store WHERE slot = 0 AND matview = 'sums'::regclass \gexec
+-- Somebody damages the state: one is added to the sum of every group (16 bytes of key, 8 of n, 8 of a count,
+-- 16 of the sum).
+SELECT format($u$UPDATE %s SET data = (SELECT string_agg(set_byte(substr(data, 1 + 48 * i, 48), 32,
+    (get_byte(data, 48 * i + 32) + 1) %% 256), '' ORDER BY i) FROM generate_series(0, length(data) / 48 - 1) i)
+    WHERE bucket >= 0$u$, store::regclass)
+FROM dbopt._matview_store WHERE slot = 0 AND matview = 'sums'::regclass \gexec
 INSERT INTO b (g, t, v) SELECT g, t, 1 FROM sums;
 SELECT pg_sleep(1.1) AS waited \gset
 SELECT alike((SELECT mode || ': ' || reason FROM dbopt.matview_refresh('sums')), 'full: a self-check found % rows that differ%', 'a difference is found and mended');
