@@ -84,6 +84,10 @@ void forget_capture(Oid matview);
 void explain_incremental(Oid matview, const std::string &mode, std::vector<finding> &out);
 // Changes that no matview waits for any more.
 void prune_logs(const std::vector<unsigned> &bases);
+std::string log_name(Oid base);
+// States, uses and the mark of life of a matview go; relations that nobody reads are not captured any more.
+void drop_states(Oid matview);
+void release_unused();
 // Prunes logs and history, drops what belongs to matviews that are gone.
 void tidy();
 
