@@ -292,9 +292,9 @@ GRANT SELECT ON dbopt.matview_recommendations TO pg_monitor;
 
 -- All that the content of a matview depends on besides rows. A row version (xmin) stands for a
 -- definition: a trigger disabled and enabled again, a view or function replaced, leave a new one.
-CREATE FUNCTION dbopt._matview_fingerprint(matview oid) RETURNS text
+CREATE FUNCTION dbopt._matview_fingerprint(matview oid, sources oid[]) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    WITH s AS MATERIALIZED (SELECT DISTINCT relation, kind FROM dbopt._matview_sources($1)),
+    WITH s AS MATERIALIZED (SELECT c.oid AS relation, c.relkind AS kind FROM pg_class c WHERE c.oid = ANY ($2)),
     parts(line) AS (
         -- The row version of a table changes with ATTACH and every other ALTER, not with VACUUM.
         -- A matview gets a new file by every full refresh.
@@ -325,7 +325,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     )
     SELECT md5(string_agg(line, E'\n' ORDER BY line)) FROM parts
 $$;
-COMMENT ON FUNCTION dbopt._matview_fingerprint(oid) IS
+COMMENT ON FUNCTION dbopt._matview_fingerprint(oid, oid[]) IS
     'internal: digest of files, definitions, triggers, functions and settings a matview depends on';
 
 CREATE FUNCTION dbopt._capture() RETURNS trigger

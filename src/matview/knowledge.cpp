@@ -25,12 +25,16 @@ std::string obstacle(const std::vector<unsigned> &bases, Oid owner) {
 }
 
 void look(Oid matview, knowledge &k) {
-    for (const source &s : sources_of(matview))
-        pg::watch_relation(s.relation);
-    k.sources = sources_of(matview); // what came before the watch began is in it
+    const uint64_t before = pg::relation_messages();
+    k.sources = sources_of(matview);
     for (const source &s : k.sources)
         pg::watch_relation(s.relation);
-    k.fingerprint = fingerprint_of(matview);
+    if (pg::relation_messages() != before) {
+        k.sources = sources_of(matview); // what came before the watch began is in it
+        for (const source &s : k.sources)
+            pg::watch_relation(s.relation);
+    }
+    k.fingerprint = fingerprint_of(matview, k.sources);
     k.unstable = unstable_function(matview);
     const Oid owner = pg::owner_of(matview);
     {

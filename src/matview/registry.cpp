@@ -110,18 +110,21 @@ void store_state(const outcome &o, const refreshed &r) {
     store->run({o.matview, r.as_of, o.mode, o.status, o.reason, o.duration_ms, r.snapshot, r.lsn, r.quiet,
          r.pages, r.fingerprint, r.file, r.epoch, r.own_xid, r.own_command});
     // Costs: the newest measurement counts for a third, so that a view that grew is noticed soon.
+    static const auto *fixed = new pg::statement(
+        "UPDATE dbopt._matview_state SET fixed_ms = coalesce(fixed_ms * 0.67 + 0.33 * $2, $2) WHERE matview = $1",
+        {OIDOID, FLOAT8OID});
+    static const auto *per_change = new pg::statement(
+        "UPDATE dbopt._matview_state s SET change_us = coalesce(change_us * 0.67 + 0.33 * c.us, c.us), change_batch = $3 "
+        "FROM (SELECT greatest($2 - coalesce(fixed_ms, 0), 0) * 1000 / $3::float8 AS us FROM dbopt._matview_state WHERE "
+        "matview = $1) c WHERE matview = $1", {OIDOID, FLOAT8OID, INT8OID});
     if (o.mode == "full" || o.mode == "concurrent")
         pg::execute("UPDATE dbopt._matview_state SET " + o.mode + "_ms = coalesce(" + o.mode +
                         "_ms * 0.67 + $2 * 0.33, $2) WHERE matview = $1",
                     {o.matview, o.duration_ms});
     else if (o.mode == "incremental" && o.changes && *o.changes > 0 && *o.changes < 500)
-        pg::execute("UPDATE dbopt._matview_state SET fixed_ms = coalesce(fixed_ms * 0.67 + 0.33 * $2, $2) WHERE "
-                    "matview = $1", {o.matview, o.duration_ms});
+        fixed->run({o.matview, o.duration_ms});
     else if (o.mode == "incremental" && o.changes && *o.changes > 0)
-        pg::execute("UPDATE dbopt._matview_state s SET change_us = coalesce(change_us * 0.67 + 0.33 * c.us, c.us), "
-                    "change_batch = $3 FROM (SELECT greatest($2 - coalesce(fixed_ms, 0), 0) * 1000 / $3::float8 AS us "
-                    "FROM dbopt._matview_state WHERE matview = $1) c WHERE matview = $1",
-                    {o.matview, o.duration_ms, *o.changes});
+        per_change->run({o.matview, o.duration_ms, *o.changes});
 }
 
 void store_check(Oid matview, const std::optional<std::string> &difference) {
@@ -168,9 +171,13 @@ std::vector<source> sources_of(Oid matview) {
     return out;
 }
 
-std::string fingerprint_of(Oid matview) {
+std::string fingerprint_of(Oid matview, const std::vector<source> &sources) {
+    std::string list;
+    for (const source &s : sources)
+        list += (list.empty() ? "" : ",") + std::to_string(s.relation);
     const pg::as_owner reader(extension_owner());
-    return pg::scalar<std::string>("SELECT dbopt._matview_fingerprint($1)", {matview}).value_or("");
+    return pg::scalar<std::string>("SELECT dbopt._matview_fingerprint($1, ('{' || $2 || '}')::oid[])", {matview, list})
+        .value_or("");
 }
 
 std::optional<std::string> unique_index_of(Oid matview) {

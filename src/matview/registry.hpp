@@ -66,7 +66,7 @@ struct source {
 };
 std::vector<source> sources_of(Oid matview);
 // Everything but data that the content depends on: definitions, files, triggers, functions, zone.
-std::string fingerprint_of(Oid matview);
+std::string fingerprint_of(Oid matview, const std::vector<source> &sources);
 std::optional<std::string> unique_index_of(Oid matview);
 // What dbopt._matview_alive says; nothing after a crash.
 std::optional<int64_t> living_epoch(Oid matview);

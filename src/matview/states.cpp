@@ -18,8 +18,9 @@ void increment::load_stores() {
     stores_ = {InvalidOid, std::vector<Oid>(form_->arguments.size(), InvalidOid), {}};
     if (form_->packed)
         stores_.packed.resize(1 + pg::shape_of(*form_).sizes.size());
-    for (const pg::row &r :
-         pg::query("SELECT slot, store FROM dbopt._matview_store WHERE matview = $1", {matview_})) {
+    static const auto *find = new pg::statement("SELECT slot, store FROM dbopt._matview_store WHERE matview = $1", {OIDOID});
+    const pg::result found = find->run({matview_});
+    for (const pg::row &r : found) {
         const int at = r.get<int32_t>(0);
         if (form_->packed && at < static_cast<int>(stores_.packed.size()))
             stores_.packed[at] = r.get<Oid>(1);

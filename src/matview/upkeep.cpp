@@ -2,6 +2,7 @@
 // with their matviews; refreshes by other means are noticed.
 #include "matview/incremental.hpp"
 #include "pg/capture_trigger.hpp"
+#include "pg/page_marks.hpp"
 #include "pg/query.hpp"
 #include "pg/security.hpp"
 #include "pg/transaction.hpp"
@@ -72,17 +73,26 @@ std::optional<int64_t> pending(Oid matview) {
 // What every user of the log has seen goes. One pruner at a time; nobody waits for it.
 void prune_logs(const std::vector<unsigned> &bases) {
     const pg::as_owner writer(extension_owner());
+    static const auto *lock = new pg::statement("SELECT pg_try_advisory_xact_lock(7270, $1::bigint::int)", {INT8OID});
+    static const auto *fresh = new pg::statement(
+        "SELECT EXISTS (SELECT FROM dbopt._matview_use u LEFT JOIN dbopt._matview_state s USING (matview) WHERE u.base = "
+        "$1 AND s.snapshot IS NULL)", {OIDOID});
+    static const auto *snapshots = new pg::statement(
+        "SELECT DISTINCT s.snapshot FROM dbopt._matview_use u JOIN dbopt._matview_state s USING (matview) WHERE u.base = $1",
+        {OIDOID});
     for (unsigned base : bases) {
         const Oid id = base;
-        if (!pg::scalar<bool>("SELECT pg_try_advisory_xact_lock(7270, $1::bigint::int)",
-                              {static_cast<int64_t>(static_cast<int32_t>(id))}).value_or(false))
+        if (pg::count_pages(pg::capture_log(id)).blocks == 0)
             continue;
-        if (pg::scalar<bool>("SELECT EXISTS (SELECT FROM dbopt._matview_use u LEFT JOIN dbopt._matview_state s USING "
-                             "(matview) WHERE u.base = $1 AND (s.snapshot IS NULL))", {id}).value_or(true))
+        const pg::result locked = lock->run({static_cast<int64_t>(static_cast<int32_t>(id))});
+        if (!locked[0].get<bool>(0))
+            continue;
+        const pg::result unread = fresh->run({id});
+        if (unread[0].get<bool>(0))
             continue;
         std::string seen;
-        for (const pg::row &r : pg::query("SELECT DISTINCT s.snapshot FROM dbopt._matview_use u JOIN "
-                                          "dbopt._matview_state s USING (matview) WHERE u.base = $1", {id}))
+        const pg::result all = snapshots->run({id});
+        for (const pg::row &r : all)
             seen += (seen.empty() ? "" : " AND ") + std::string("pg_visible_in_snapshot(xid, '") +
                     r.get<std::string>(0) + "')";
         if (!seen.empty())

@@ -11,11 +11,12 @@ namespace dbopt::pg {
 
 namespace {
 
-uint64_t changes = 0;
+uint64_t changes = 0, messages = 0;
 std::set<Oid> *watched = nullptr; // lives as long as the backend
 
 // Called wherever invalidations are worked off: must not raise or allocate.
 void relation_changed(Datum, Oid relation) {
+    ++messages;
     if (relation == InvalidOid || watched->count(relation) > 0)
         ++changes;
 }
@@ -39,6 +40,12 @@ uint64_t catalog_changes() {
     start();
     call([] { AcceptInvalidationMessages(); });
     return changes;
+}
+
+uint64_t relation_messages() {
+    start();
+    call([] { AcceptInvalidationMessages(); });
+    return messages;
 }
 
 void watch_relation(Oid relation) {

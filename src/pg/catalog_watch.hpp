@@ -13,6 +13,8 @@
 namespace dbopt::pg {
 
 uint64_t catalog_changes();
+// Grows with every message about any relation, watched or not: whether something may have been missed before a watch.
+uint64_t relation_messages();
 void watch_relation(Oid relation);
 // Tells all backends that something about this relation is to be looked up again.
 void announce_change(Oid relation);

@@ -144,6 +144,24 @@ std::vector<Node *> reader::block_keys() {
     return keys;
 }
 
+// GROUP BY of a primary key shows other columns, too; over the block's input there is no such key.
+void reader::check_dependent() {
+    if (q->groupClause == NIL)
+        return;
+    for (int i = 0; i < list_length(q->groupClause); ++i)
+        key_nodes.push_back(get_sortgroupclause_expr((SortGroupClause *)list_nth(q->groupClause, i), q->targetList));
+    const size_t keys = key_nodes.size();
+    call([&] {
+        for (int i = 0; i < list_length(q->targetList); ++i)
+            find_dependent((Node *)((TargetEntry *)list_nth(q->targetList, i))->expr, this);
+        find_dependent(q->havingQual, this);
+    });
+    const bool any = key_nodes.size() > keys;
+    key_nodes.clear();
+    if (any)
+        refuse("a subquery groups by a primary key and shows other columns, which are not in its GROUP BY");
+}
+
 // The block as SQL over its joined input, dbopt_in1.
 std::string reader::block_text() {
     const char *text = call([&] {
@@ -187,6 +205,7 @@ reader::node reader::grouped_block() {
     input->filters = std::exchange(form.filters, {});
     check_functions((Node *)q->targetList);
     check_functions(q->havingQual);
+    check_dependent();
     for (Node *k : block_keys()) {
         check_type(exprType(k), exprCollation(k), "a key");
         out->first_keys.push_back(sql(k));

@@ -119,6 +119,7 @@ struct reader {
     std::string block_text();
     std::vector<Node *> block_keys();
     void check_functions(Node *n);
+    void check_dependent();
     // view_sublinks.cpp: EXISTS and IN in WHERE.
     struct sublink;
     sublink take_sublink(Node *conjunct);
@@ -131,6 +132,7 @@ std::vector<Node *> conjuncts(Node *quals);
 bool has_sublink(Node *n);
 bool within(const std::vector<int> &some, const std::vector<int> &all);
 Node *rename_columns(Node *n, void *context);
+bool find_dependent(Node *n, void *context);
 // Whether the order of the input rows shows in the result of a built-in aggregate or window function.
 bool order_shows_in(Aggref *a);
 bool order_shows_in(WindowFunc *w, Query *q);
