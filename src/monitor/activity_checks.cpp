@@ -129,13 +129,14 @@ chain(pid, depth) AS (
     SELECT (SELECT count(*) FROM w)::float8 AS waiters,
            (SELECT extract(epoch FROM clock_timestamp() - min(since)) FROM w)::float8 AS wait_s,
            (SELECT max(depth) FROM chain)::float8 AS depth,
-           (SELECT string_agg(DISTINCT b::text, ', ') FROM e WHERE b NOT IN (SELECT pid FROM e)) AS roots,
+           (SELECT string_agg(DISTINCT CASE b WHEN 0 THEN 'a prepared transaction' ELSE 'pid ' || b END, ', ')
+              FROM e WHERE b NOT IN (SELECT pid FROM e)) AS roots,
            (SELECT count(*) FROM k WHERE NOT fastpath) AS locks,
            current_setting('max_locks_per_transaction')::float8 * (current_setting('max_connections')::int
              + current_setting('max_prepared_transactions')::int) AS capacity
 )
 SELECT v.* FROM t, LATERAL (VALUES
-  ('blocked_sessions', waiters, CASE WHEN waiters > 0 THEN 'root of the chain: pid ' || coalesce(roots, '0 (prepared transaction)') ELSE 'none' END),
+  ('blocked_sessions', waiters, CASE WHEN waiters > 0 THEN 'root of the chain: ' || coalesce(roots, 'gone by now') ELSE 'none' END),
   ('longest_lock_wait_seconds', coalesce(wait_s, 0), 'longest wait for a lock'),
   ('blocking_depth', coalesce(depth, 0), 'sessions in the longest chain'),
   ('lock_table_pct', 100 * locks / capacity, format('%s of about %s locks', locks, capacity)),
