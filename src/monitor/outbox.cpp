@@ -21,7 +21,7 @@ bool has_pg_net() {
 // An error may quote the address, which may hold a secret; pg_monitor reads the outbox.
 std::string without(std::string text, const std::string &secret) {
     for (size_t at = 0; !secret.empty() && (at = text.find(secret, at)) != std::string::npos;)
-        text.replace(at, secret.size(), "…");
+        text.replace(at, secret.size(), "...");
     return text;
 }
 

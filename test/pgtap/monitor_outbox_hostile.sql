@@ -48,7 +48,7 @@ ALTER FUNCTION net.http_post(text, jsonb, jsonb, jsonb, integer) OWNER TO CURREN
 INSERT INTO net.fails VALUES ('down');
 SELECT is(dbopt._alert_send(), 0::bigint, 'a failure sends nothing');
 SELECT results_eq('SELECT attempts, error, sent_at IS NULL, retry_at > clock_timestamp() FROM dbopt.alert_outbox',
-    $$VALUES (1, 'cannot send to …'::text, true, true)$$, 'it is noted without the address, and tried later');
+    $$VALUES (1, 'cannot send to ...'::text, true, true)$$, 'it is noted without the address, and tried later');
 DELETE FROM net.fails;
 SELECT is(dbopt._alert_send(), 0::bigint, 'not at once');
 UPDATE dbopt.alert_outbox SET retry_at = clock_timestamp() - interval '1 s';
