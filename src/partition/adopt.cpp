@@ -32,7 +32,7 @@ core::position bound_above(const open_set &s, const convert_options &o) {
         pg::scalar<bool>("SELECT EXISTS (SELECT FROM ONLY " + table + " WHERE " + column + " = 'infinity')").value_or(false))
         pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = table + " holds rows at infinity: no bound is above them",
                    .hint = "Use method => 'split', which puts them into a default partition."});
-    const pg::result found = pg::query("SELECT max(" + column + ") FROM ONLY " + table);
+    const pg::result found = pg::query("SELECT " + extreme_key(table, column, true));
     const bool ids = s.config.unit == core::key_unit::id;
     core::position high = ids ? 0 : current_position(s), limit = high;
     for (int i = 0; i < 3; ++i)

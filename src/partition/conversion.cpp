@@ -1,5 +1,5 @@
 #include "partition/conversion.hpp"
-#include "pg/bulk_copy.hpp"
+#include "pg/contents.hpp"
 #include "pg/pause.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
@@ -77,6 +77,7 @@ void store_work(const work &w, const std::string &note) {
 
 void forget_work(Oid source) {
     const pg::as_owner writer(extension_owner());
+    forget_pieces(source);
     pg::execute("DELETE FROM dbopt.partition_work WHERE source = $1", {source});
     crash_point("forget");
 }
@@ -87,7 +88,7 @@ std::vector<std::string> identity_columns(Oid source, const std::string &key_col
         "SELECT array_agg(a.attname::text ORDER BY k.n) FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k(att, n), "
         "pg_attribute a WHERE i.indexrelid = (SELECT indexrelid FROM pg_index x WHERE x.indrelid = $1 "
         "AND x.indisunique AND x.indimmediate AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL "
-        "AND NOT EXISTS (SELECT FROM unnest(x.indkey) u(att), pg_attribute b WHERE b.attrelid = $1 "
+        "AND NOT EXISTS (SELECT FROM unnest(x.indkey[0:x.indnkeyatts-1]) u(att), pg_attribute b WHERE b.attrelid = $1 "
         "AND b.attnum = u.att AND NOT b.attnotnull) ORDER BY x.indisprimary DESC, x.indnkeyatts LIMIT 1) "
         "AND k.n <= i.indnkeyatts AND a.attrelid = $1 AND a.attnum = k.att", {source});
     if (!found)
@@ -128,6 +129,28 @@ bool hides_rows_from_owner(Oid table) {
                             "FROM pg_class c JOIN pg_roles r ON r.oid = relowner WHERE c.oid = $1", {table}).value_or(false);
 }
 
+namespace {
+
+constexpr int64_t trigger_hold_ms = 15;
+
+void create_triggers(const std::string &source, const work_names &n, const std::string &only_when) {
+    pg::query("LOCK TABLE " + source + " IN SHARE ROW EXCLUSIVE MODE");
+    // Also for replicated changes, and in sessions with session_replication_role = replica.
+    const auto always = [&](const std::string &name) {
+        pg::query("ALTER TABLE " + source + " ENABLE ALWAYS TRIGGER " + name);
+    };
+    pg::query("CREATE TRIGGER " + n.trigger + " AFTER INSERT OR UPDATE" + (only_when.empty() ? " OR DELETE" : "") + " ON " + source +
+              " FOR EACH ROW" + (only_when.empty() ? "" : " WHEN (" + only_when + ")") + " EXECUTE FUNCTION " + n.function + "()");
+    always(n.trigger);
+    if (!only_when.empty())
+        return;
+    pg::query("CREATE TRIGGER " + n.trigger + "_truncate BEFORE TRUNCATE ON " + source +
+              " FOR EACH STATEMENT EXECUTE FUNCTION " + n.function + "()");
+    always(n.trigger + "_truncate");
+}
+
+} // namespace
+
 void install_capture(const work &w, const std::string &only_when) {
     const work_names n = names_of(w);
     const std::string source = pg::qualified_name(w.source);
@@ -143,19 +166,15 @@ void install_capture(const work &w, const std::string &only_when) {
               "IF TG_OP <> 'DELETE' THEN INSERT INTO " + n.log + " VALUES (" + prefixed(keys, "NEW.") + "); END IF;\n"
               "RETURN NULL; END$dbopt$");
     pg::query("REVOKE ALL ON FUNCTION " + n.function + "() FROM PUBLIC");
-    if (!only_when.empty()) {
-        pg::query("CREATE TRIGGER " + n.trigger + " AFTER INSERT OR UPDATE ON " + source + " FOR EACH ROW WHEN (" + only_when +
-                  ") EXECUTE FUNCTION " + n.function + "()");
-        pg::query("ALTER TABLE " + source + " ENABLE ALWAYS TRIGGER " + n.trigger);
-        return;
+    // The only locks that keep writers out, at the very end of the caller's transaction: where one is
+    // not to be had at once, writers go on for a while.
+    const int64_t deadline = pg::clock().us + int64_t{config.lock_wait_s} * core::us_per_second;
+    while (!try_briefly([&] { create_triggers(source, n, only_when); }, trigger_hold_ms)) {
+        if (pg::clock().us > deadline)
+            pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "no lock on " + source + " within dbopt.partition_lock_wait",
+                       .hint = "Another transaction holds it: see dbopt.blocking."});
+        pg::pause(50);
     }
-    pg::query("CREATE TRIGGER " + n.trigger + " AFTER INSERT OR UPDATE OR DELETE ON " + source +
-              " FOR EACH ROW EXECUTE FUNCTION " + n.function + "()");
-    pg::query("CREATE TRIGGER " + n.trigger + "_truncate BEFORE TRUNCATE ON " + source +
-              " FOR EACH STATEMENT EXECUTE FUNCTION " + n.function + "()");
-    // Also for replicated changes, and in sessions with session_replication_role = replica.
-    for (const char *suffix : {"", "_truncate"})
-        pg::query("ALTER TABLE " + source + " ENABLE ALWAYS TRIGGER " + n.trigger + suffix);
 }
 
 void remove_capture(Oid source) {
@@ -180,17 +199,20 @@ int64_t apply_changes(work &w) {
     const std::vector<std::string> keys = identity_columns(w.source, w.key_column);
     // A deferred check would run at COMMIT, with other rights than the owner's.
     pg::query("SET CONSTRAINTS ALL IMMEDIATE");
-    // Both tables have an index over the identity by now; nothing is known of the batch, and guessing
-    // its size the planner would read the whole of them.
-    if (w.phase != "settle")
-        for (const char *way : {"enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_material", "jit"})
-            pg::set_local(way, "off");
     const std::string columns = join(stored_columns(w.source), ", ");
     const std::string staging = pg::qualified_name(w.staging);
     const int64_t taken = pg::execute(
         "WITH gone AS (DELETE FROM " + n.log + " RETURNING *) INSERT INTO " + n.batch + " SELECT DISTINCT * FROM gone");
     if (taken == 0)
         return 0;
+    // Both tables have an index over the identity by now; nothing is known of the batch, and guessing
+    // its size the planner would read the whole of them.
+    constexpr int64_t many = 100000;
+    if (taken < many)
+        for (const char *way : {"enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_material", "jit"})
+            pg::set_local(way, "off");
+    else
+        pg::query("ANALYZE " + n.batch);
     pg::execute("DELETE FROM " + staging + " t USING " + n.batch + " b WHERE " + matching(keys, "t", "b"));
     // The batch holds no identity twice, so the join gives each row once.
     pg::execute("INSERT INTO " + staging + " (" + columns + ") OVERRIDING SYSTEM VALUE SELECT " +
@@ -203,62 +225,27 @@ int64_t apply_changes(work &w) {
 
 std::vector<std::string> compare_contents(const work &w) {
     const pg::as_owner owner(pg::owner_of(w.source));
-    const work_names n = names_of(w);
     const std::vector<std::string> keys = identity_columns(w.source, w.key_column);
-    // Types with a hash of their own are hashed as they are, the others through their text.
-    const auto row = pg::scalar<std::string>(
-        "SELECT 'ROW(' || string_agg(CASE WHEN a.atttypid = ANY ('{bool,int2,int4,int8,float4,float8,numeric,text,"
-        "varchar,bpchar,name,uuid,date,timestamp,timestamptz,time,interval,bytea,jsonb,inet,oid}'::regtype[]) "
-        "THEN 't.' || quote_ident(attname) ELSE 't.' || quote_ident(attname) || '::text' END, ', ' ORDER BY attnum) || ')' "
-        "FROM pg_attribute a WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped", {w.source});
     pg::partitioned_table table = pg::read_partitions({w.staging}, {w.set.unit})[0];
-    std::sort(table.partitions.begin(), table.partitions.end(),
-              [](const auto &a, const auto &b) { return a.range < b.range; });
-    const open_set s(w.set, table);
-    std::vector<std::string> edges;
+    pg::contents_request request{.like = w.source, .left = {w.source}, .right = {}, .key_column = w.key_column, .unit = w.set.unit, .edges = {}};
     for (const pg::partition_entry &e : table.partitions)
         if (e.range.lower != core::minus_infinity)
-            edges.push_back(s.literal(e.range.lower));
-    const std::string type = pg::call([&] { return format_type_be(table.key_type); });
-    const std::string bucket = edges.empty() ? "0" : "width_bucket(t." + pg::quote_identifier(w.key_column) + ", ARRAY[" +
-                                                   join(edges, ", ") + "]::" + type + "[])";
-    const bool pending = pg::scalar<bool>("SELECT EXISTS (SELECT FROM " + n.log + ")").value_or(false);
-    const auto side = [&](const std::string &table_name) {
-        return "SELECT " + bucket + " AS b, count(*) AS n, sum(hash_record_extended(" + *row + ", 0) >> 16) AS h FROM " +
-               table_name + " t" +
-               (pending ? " WHERE NOT EXISTS (SELECT FROM " + n.log + " l WHERE " + matching(keys, "l", "t") + ")" : "") +
-               " GROUP BY 1";
-    };
+            request.edges.push_back(e.range.lower);
+    std::sort(request.edges.begin(), request.edges.end());
+    for (const pg::row r : pg::query("SELECT relid::oid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf", {w.staging}))
+        request.right.push_back(r.get<Oid>(0));
+    pg::contents found = pg::read_contents(request);
     // A row whose partition key changed is in the log with both its keys, so both sides leave it out.
+    const std::string columns = prefixed(pg::content_columns(w.source), "t."), waiting =
+        " t JOIN (SELECT DISTINCT * FROM " + names_of(w).log + ") l ON " + matching(keys, "l", "t");
+    pg::take_out(request, pg::query("SELECT " + columns + " FROM ONLY " + pg::qualified_name(w.source) + waiting), found.left);
+    pg::take_out(request, pg::query("SELECT " + columns + " FROM " + pg::qualified_name(w.staging) + waiting), found.right);
     std::vector<std::string> different;
-    for (const pg::row r : pg::query(
-             "SELECT coalesce(a.b, c.b)::text, coalesce(a.n, 0), coalesce(c.n, 0) FROM (" +
-             side("ONLY " + pg::qualified_name(w.source)) + ") a FULL JOIN (" + side(pg::qualified_name(w.staging)) +
-             ") c USING (b) WHERE (a.n, a.h) IS DISTINCT FROM (c.n, c.h)"))
-        different.push_back("range " + r.get<std::string>(0) + ": " + std::to_string(r.get<int64_t>(1)) +
-                            " rows in the source, " + std::to_string(r.get<int64_t>(2)) + " in the copy");
+    for (size_t i = 0; i < found.left.size(); ++i)
+        if (found.left[i] != found.right[i])
+            different.push_back("range " + std::to_string(i) + ": " + std::to_string(found.left[i].rows) + " rows in the source, " +
+                                std::to_string(found.right[i].rows) + " in the copy");
     return different;
-}
-
-bool copy_blocks(work &w, int64_t batch_blocks) {
-    if (w.blocks_total < 0)
-        w.blocks_total = pg::blocks_of(w.source); // later blocks hold captured rows only
-    if (w.blocks_done >= w.blocks_total)
-        return false;
-    pg::partitioned_table table = pg::read_partitions({w.staging}, {w.set.unit})[0];
-    std::vector<pg::copy_target> targets;
-    for (const pg::partition_entry &e : table.partitions)
-        targets.push_back({e.relation, e.range});
-    std::sort(targets.begin(), targets.end(), [](const auto &a, const auto &b) { return a.range < b.range; });
-    const int16_t attribute = pg::call([&] { return get_attnum(w.source, w.key_column.c_str()); });
-    const int64_t end = std::min(w.blocks_done + batch_blocks, w.blocks_total);
-    const pg::as_owner owner(pg::owner_of(w.source));
-    w.rows_copied += pg::bulk_copy({.source = w.source, .first_block = static_cast<uint32_t>(w.blocks_done),
-                                    .end_block = static_cast<uint32_t>(end), .key_attribute = attribute,
-                                    .unit = w.set.unit, .targets = &targets,
-                                    .default_leaf = table.has_default ? table.default_partition.relation : InvalidOid});
-    w.blocks_done = end;
-    return true;
 }
 
 bool try_briefly(const std::function<void()> &f, int64_t timeout_ms) {

@@ -5,10 +5,9 @@
 // so a crash loses at most the running step, and calling again goes on:
 //
 //   prepare  log table and capture trigger on the source; staging table with its partitions
-//   copy     blocks of the source, many rows per WAL record (pg/bulk_copy.hpp)
-//   settle   what was changed meanwhile, once, without an index: also removes rows copied twice
-//   index    one index of the source after the other, on staging
-//   catch up changes again; ANALYZE; proof that both hold the same rows
+//   copy     blocks of the source, many rows per WAL record (pg/bulk_copy.hpp), by several processes
+//   index    partition by partition, by several processes: rows copied twice go, then its indexes
+//   catch up what was changed meanwhile; ANALYZE; proof that both hold the same rows (pg/contents.hpp)
 //   swap     one short transaction under ACCESS EXCLUSIVE
 //
 // The log holds only the identities of changed rows. Applying it deletes these rows from staging and
@@ -56,8 +55,6 @@ int64_t waiting_changes(const work &w);
 int64_t apply_changes(work &w);
 // Ranges in which source and staging differ by count or hash; the changes still waiting left out.
 std::vector<std::string> compare_contents(const work &w);
-// One more batch of blocks; false when there is none left.
-bool copy_blocks(work &w, int64_t batch_blocks);
 // Runs swap() at a moment when the log is empty, writers wait, and every snapshot that is still in use
 // sees staging as it is; retries until it returned true. Nobody waits behind one try for longer than
 // three times hold_ms plus what the swap takes. `detail` says in partition_conversions what it waits for.
@@ -92,6 +89,17 @@ std::vector<std::string> own_indexes(Oid source);
 void undo_preparation(const work &w);
 void refuse_if_busy(const pg::work_lock &lock, Oid table);
 void copy_and_prove(work &w, int64_t blocks_a_batch);
+void build_partition(const work &w, Oid leaf);
+void tune_for_building();
+// pieces.cpp
+enum class piece_result { done, elsewhere, none }; // elsewhere: others are at what is left
+void make_copy_pieces(work &w, int64_t blocks_a_batch);
+void make_build_pieces(const work &w);
+piece_result do_next_piece(Oid source);
+int64_t rows_of_pieces(Oid source);
+void forget_pieces(Oid source);
+void call_helpers(const work &w);
+void assist(Oid source); // the body of a helper's CALL; commits
 void catch_up(work &w);
 void swap_converted(work &w);           // one transaction, locks taken by the caller's try
 void drain_default(Oid parent, int64_t batch_rows); // commits; under CALL only

@@ -39,10 +39,8 @@ namespace {
 
 std::vector<core::bounds> ranges(const open_set &s, Oid source, const std::string &key_column) {
     const std::string column = pg::quote_identifier(key_column);
-    const bool finite = s.table.key_type == TIMESTAMPTZOID || s.table.key_type == TIMESTAMPOID || s.table.key_type == DATEOID;
-    const std::string filter = finite ? " FILTER (WHERE isfinite(" + column + "))" : "";
-    const pg::result found = pg::query("SELECT min(" + column + ")" + filter + ", max(" + column + ")" + filter +
-                                       " FROM ONLY " + pg::qualified_name(source));
+    const std::string name = pg::qualified_name(source), finite = finite_only(column, s.table.key_type);
+    const pg::result found = pg::query("SELECT " + extreme_key(name, column, false, finite) + ", " + extreme_key(name, column, true, finite));
     core::position now = s.now, low = s.now;
     if (!found[0].null(0)) {
         low = pg::key_position(found[0].datum(0), s.table.key_type, s.config.unit);
@@ -131,48 +129,6 @@ void prepare(const convert_options &o) {
 
 } // namespace
 
-// CREATE INDEX for the next index of the source that staging lacks; false when all are there.
-bool build_next_index(const work &w) {
-    const pg::as_owner owner(pg::owner_of(w.source));
-    const std::string staging = pg::qualified_name(w.staging);
-    const pg::result missing = pg::query(
-        "SELECT i.indexrelid, coalesce(c.contype::text, 'i'), i.indisunique, i.indisreplident, "
-        "EXISTS (SELECT FROM unnest(i.indkey[0:i.indnkeyatts-1]) k(att), pg_attribute a WHERE a.attrelid = $1 AND a.attnum = k.att AND a.attname = $3), "
-        "(SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.n) FROM unnest(i.indkey) WITH ORDINALITY k(att, n), pg_attribute a WHERE a.attrelid = $1 AND a.attnum = k.att AND k.n <= i.indnkeyatts), "
-        "substr(pg_get_indexdef(i.indexrelid), length(format('CREATE %sINDEX %I ON %I.%I', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, x.relname, n.nspname, r.relname)) + 1), "
-        "coalesce(c.condeferrable, false), coalesce(c.condeferred, false), coalesce(obj_description(i.indexrelid, 'pg_class'), '') "
-        "FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class r ON r.oid = i.indrelid JOIN pg_namespace n ON n.oid = r.relnamespace "
-        "LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype IN ('p', 'u', 'x') "
-        "WHERE i.indrelid = $1 AND i.indisvalid AND x.relname NOT LIKE '\\_dbopt\\_own\\_%' AND NOT EXISTS (SELECT FROM pg_index j JOIN pg_class y ON y.oid = j.indexrelid "
-        "WHERE j.indrelid = $2 AND y.relname = '_dbopt_' || i.indexrelid) ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1",
-        {w.source, w.staging, w.key_column});
-    if (missing.empty())
-        return false;
-    const pg::row r = missing[0];
-    const std::string name = "_dbopt_" + std::to_string(r.get<Oid>(0)), kind = r.get<std::string>(1);
-    const bool has_key = r.get<bool>(4);
-    if (kind == "p" || (kind == "u" && has_key)) {
-        pg::query("ALTER TABLE " + staging + " ADD CONSTRAINT " + name + (kind == "p" ? " PRIMARY KEY (" : " UNIQUE (") +
-                  r.get<std::string>(5) + (has_key ? "" : ", " + pg::quote_identifier(w.key_column)) + ")" +
-                  (r.get<bool>(7) ? " DEFERRABLE" : "") + (r.get<bool>(8) ? " INITIALLY DEFERRED" : ""));
-    } else {
-        pg::query(std::string("CREATE ") + (r.get<bool>(2) && has_key ? "UNIQUE " : "") + "INDEX " + name + " ON " + staging +
-                  r.get<std::string>(6));
-    }
-    if (const std::string comment = r.get<std::string>(9); !comment.empty())
-        pg::query("COMMENT ON INDEX " + pg::qualified_name(*pg::scalar<Oid>("SELECT indexrelid FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = $1 AND relname = $2", {w.staging, name})) + " IS " + pg::quote_literal(comment));
-    return true;
-}
-
-namespace {
-
-void tune_for_building() {
-    pg::set_local("maintenance_work_mem", "256MB");
-    pg::set_local("synchronous_commit", "off"); // a lost step is done again
-}
-
-} // namespace
-
 // Until few changes wait: a round takes what came in during the one before.
 void catch_up(work &w) {
     for (int round = 0; round < 20; ++round) {
@@ -209,46 +165,6 @@ void swap(work &w, int64_t max_lock_ms) {
 
 } // namespace
 
-// From copy to the proof, each step a transaction; goes on wherever the work stands.
-void copy_and_prove(work &w, int64_t blocks_a_batch) {
-    while (w.phase == "copy") {
-        tune_for_building();
-        const bool more = copy_blocks(w, blocks_a_batch);
-        if (!more)
-            w.phase = "settle";
-        store_work(w, "copying");
-        pg::commit_and_restart();
-    }
-    if (w.phase == "settle") {
-        apply_changes(w);
-        w.phase = "index";
-        store_work(w, "building indexes");
-        pg::commit_and_restart();
-    }
-    while (w.phase == "index") {
-        tune_for_building();
-        if (!build_next_index(w))
-            w.phase = "catchup";
-        store_work(w, "building indexes");
-        pg::commit_and_restart();
-    }
-    if (w.phase == "catchup") {
-        catch_up(w);
-        {
-            const pg::as_owner owner(pg::owner_of(w.source));
-            pg::query("ANALYZE " + pg::qualified_name(w.staging));
-        }
-        pg::commit_and_restart();
-        const std::vector<std::string> different = compare_contents(w);
-        if (!different.empty())
-            pg::raise({.code = ERRCODE_DATA_CORRUPTED, .message = "the copy differs from " + pg::qualified_name(w.source),
-                       .detail = join(different, "\n"), .hint = "CALL dbopt.partition_convert_abort and start again. The table itself is unharmed."});
-        w.phase = "swap";
-        store_work(w, "the contents are equal; waiting to swap");
-        pg::commit_and_restart();
-    }
-}
-
 void refuse_if_busy(const pg::work_lock &lock, Oid table) {
     if (!lock.held())
         pg::raise({.code = ERRCODE_OBJECT_IN_USE, .message = "another session is converting or draining " + pg::qualified_name(table),
@@ -273,6 +189,7 @@ void convert(const convert_options &o) {
                        .message = pg::qualified_name(o.source) + " cannot be converted as it is", .detail = losses,
                        .hint = "partition_convert_plan() lists obstacles and losses one by one; losses are accepted with accept_lost_constraints => true."});
         const int64_t deadline = pg::clock().us + int64_t{config.lock_wait_s} * core::us_per_second;
+        pg::set_local("synchronous_commit", "off"); // nobody waits for the disk behind our lock
         while (!try_briefly([&] { o.adopt ? prepare_adoption(o) : prepare(o); })) {
             pg::commit_and_restart();
             if (pg::clock().us > deadline)
@@ -303,7 +220,7 @@ void convert_abort(Oid source) {
                    .message = "no conversion of " + pg::qualified_name(source) + " is under way",
                    .hint = "dbopt.partition_conversions lists them."});
     pg::require_owner(source);
-    if (w->phase == "done")
+    if (w->phase == "done" || w->phase == "drop")
         pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = "the conversion is finished",
                    .hint = "The old table is kept; drop it when it is no longer needed."});
     {

@@ -27,7 +27,6 @@ std::vector<core::bounds> ranges_to_make(open_set &s) {
     for (int i = 0; i <= s.config.premake; ++i)
         end = s.calendar.next(end);
     const std::string column = pg::quote_identifier(s.table.key_column);
-    const bool time = s.table.key_type == TIMESTAMPTZOID || s.table.key_type == TIMESTAMPOID || s.table.key_type == DATEOID;
     const std::string name = pg::qualified_name(s.table.default_partition.relation);
     std::vector<core::bounds> found;
     const pg::as_owner owner(s.table.owner); // planning folds the expressions of indexes
@@ -35,12 +34,12 @@ std::vector<core::bounds> ranges_to_make(open_set &s) {
     if (s.config.unit == core::key_unit::id) // ids past the highest partition are new ones, too
         end = core::infinity;
     while (found.size() < 1000) {
-        std::string where = time ? "isfinite(" + column + ")" : "true";
+        std::string where = finite_only(column, s.table.key_type);
         if (from != core::minus_infinity)
             where += " AND " + column + " >= " + s.literal(from);
         if (end != core::infinity)
             where += " AND " + column + " < " + s.literal(end);
-        const pg::result least = pg::query("SELECT min(" + column + ") FROM ONLY " + name + " WHERE " + where);
+        const pg::result least = pg::query("SELECT " + extreme_key(name, column, false, where));
         if (least[0].null(0))
             break;
         const core::position p = pg::key_position(least[0].datum(0), s.table.key_type, s.config.unit);
@@ -136,6 +135,8 @@ void prepare(open_set &s, const pg::partition_entry &from, const std::vector<cor
     store_work(w, "copying");
 }
 
+std::string gone_name(Oid source) { return "_dbopt_gone_" + std::to_string(source); }
+
 // Under ACCESS EXCLUSIVE on parent and default. False when changes came in meanwhile.
 bool swap_once(const work &w, open_set &s) {
     const pg::as_owner owner(s.table.owner);
@@ -158,7 +159,8 @@ bool swap_once(const work &w, open_set &s) {
         move(e, s.bound_clause(e.range));
     if (staging.has_default)
         move(staging.default_partition, "DEFAULT");
-    pg::query("DROP TABLE " + old_default);
+    // Its files go later: removing gigabytes is no work to do while others wait.
+    pg::query("ALTER TABLE " + old_default + " RENAME TO " + gone_name(w.source));
     if (staging.has_default)
         pg::query("ALTER TABLE " + pg::qualified_name(staging.default_partition.relation) + " RENAME TO " + pg::quote_identifier(name));
     pg::query("DROP TABLE " + staged);
@@ -195,10 +197,9 @@ bool unfinished(Oid source) {
 // The range of a partition cut into steps; the first piece reaches as far down as the partition.
 std::vector<core::bounds> pieces(const open_set &s, const pg::partition_entry &e) {
     const std::string column = pg::quote_identifier(s.table.key_column);
-    const bool time = s.table.key_type == TIMESTAMPTZOID || s.table.key_type == TIMESTAMPOID || s.table.key_type == DATEOID;
     const pg::as_owner owner(s.table.owner);
-    const pg::result ends = pg::query("SELECT min(" + column + "), max(" + column + ") FROM ONLY " + pg::qualified_name(e.relation) +
-                                      (time ? " WHERE isfinite(" + column + ")" : ""));
+    const std::string name = pg::qualified_name(e.relation), finite = finite_only(column, s.table.key_type);
+    const pg::result ends = pg::query("SELECT " + extreme_key(name, column, false, finite) + ", " + extreme_key(name, column, true, finite));
     if (ends[0].null(0))
         return {e.range};
     const core::position low = pg::key_position(ends[0].datum(0), s.table.key_type, s.config.unit);
@@ -214,6 +215,7 @@ std::vector<core::bounds> pieces(const open_set &s, const pg::partition_entry &e
 }
 
 template <class F> void insist(Oid parent, F &&f) {
+    pg::set_local("synchronous_commit", "off"); // what is lost is done again
     const int64_t deadline = pg::clock().us + int64_t{config.lock_wait_s} * core::us_per_second;
     for (int64_t pause = 50; !try_briefly(f); pause = std::min<int64_t>(pause * 2, 500)) {
         pg::commit_and_restart();
@@ -249,6 +251,24 @@ void drop_helpers(Oid parent) {
     }
 }
 
+// What a swap has left: the old partition, empty of meaning by now.
+void remove_old(Oid parent) {
+    std::vector<Oid> gone;
+    {
+        const pg::as_owner reader(extension_owner());
+        for (const pg::row r : pg::query("SELECT source::oid FROM dbopt.partition_work WHERE parent = $1 AND phase = 'drop'", {parent}))
+            gone.push_back(r.get<Oid>(0));
+    }
+    for (const Oid source : gone)
+        insist(parent, [&] {
+            if (pg::find_relation(source) && pg::get_relation(source).name == gone_name(source)) {
+                const pg::as_owner owner(pg::owner_of(source));
+                pg::query("DROP TABLE " + pg::qualified_name(source));
+            }
+            forget_work(source);
+        });
+}
+
 void move_rows(Oid parent, Oid source, int64_t batch_rows) {
     work w = *load_work(source);
     copy_and_prove(w, std::max<int64_t>(64, batch_rows / 50));
@@ -261,10 +281,14 @@ void move_rows(Oid parent, Oid source, int64_t batch_rows) {
         const int64_t took = (pg::clock().us - began) / 1000;
         if (done && took > longest)
             longest *= 2, pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "the swap took " + std::to_string(took) + " ms"});
-        if (done)
-            forget_work(source);
+        if (done) {
+            work after = w;
+            after.phase = "drop";
+            store_work(after, "swapped; the old partition is removed next");
+        }
         return done;
     });
+    remove_old(parent);
     drop_helpers(parent);
 }
 
@@ -274,6 +298,7 @@ void drain_default(Oid parent, int64_t batch_rows) {
     pg::require_owner(parent);
     const pg::work_lock lock(work_kind, parent);
     refuse_if_busy(lock, parent);
+    remove_old(parent);
     Oid source = InvalidOid;
     {
         opened o(parent);
@@ -305,6 +330,7 @@ void split_partition(Oid partition, int64_t batch_rows) {
     pg::require_owner(*parent);
     const pg::work_lock lock(work_kind, *parent);
     refuse_if_busy(lock, *parent);
+    remove_old(*parent);
     if (!unfinished(partition)) {
         opened o(*parent);
         const pg::partition_entry *entry = o.find(partition);

@@ -145,6 +145,13 @@ DBOPT_FUNCTION(dbopt_partition_split) {
     return args.nothing();
 }
 
+DBOPT_FUNCTION(dbopt_partition_assist) {
+    const Oid source = args.get<Oid>(0);
+    pg::require_toplevel_call(args, "_partition_assist");
+    room::assist(source);
+    return args.nothing();
+}
+
 DBOPT_FUNCTION(dbopt_partition_lattice) {
     const std::string step = args.get<std::string>(0);
     const pg::server_zone zone(args.get<std::string>(1));

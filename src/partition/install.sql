@@ -137,7 +137,7 @@ GRANT SELECT ON dbopt.partition_sets TO pg_monitor;
 CREATE TABLE dbopt.partition_work (
     source regclass PRIMARY KEY,
     kind text NOT NULL CHECK (kind IN ('convert', 'adopt', 'drain', 'split')),
-    phase text NOT NULL CHECK (phase IN ('copy', 'settle', 'index', 'catchup', 'swap', 'done')),
+    phase text NOT NULL CHECK (phase IN ('copy', 'settle', 'index', 'catchup', 'swap', 'drop', 'done')),
     parent regclass,
     staging regclass,
     key_column name NOT NULL,
@@ -161,11 +161,31 @@ COMMENT ON TABLE dbopt.partition_work IS
 SELECT pg_catalog.pg_extension_config_dump('dbopt.partition_work', '');
 GRANT SELECT ON dbopt.partition_work TO pg_monitor;
 
+CREATE TABLE dbopt.partition_piece (
+    source regclass,
+    n bigint,
+    first_block bigint,
+    end_block bigint,
+    relation regclass,
+    done boolean NOT NULL DEFAULT false,
+    rows_copied bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (source, n)
+);
+COMMENT ON TABLE dbopt.partition_piece IS
+    'pieces of conversions under way, for several processes: blocks to copy, or a partition (relation) to index';
+SELECT pg_catalog.pg_extension_config_dump('dbopt.partition_piece', '');
+GRANT SELECT ON dbopt.partition_piece TO pg_monitor;
+
 CREATE VIEW dbopt.partition_conversions AS
-SELECT source, kind, phase, parent, staging, key_column, step, rows_copied, changes_applied,
-       CASE WHEN phase = 'copy' THEN round(100.0 * blocks_done / nullif(blocks_total, 0), 1) END AS copied_pct,
-       detail, started_at, updated_at
-FROM dbopt.partition_work;
+SELECT w.source, w.kind, w.phase, w.parent, w.staging, w.key_column, w.step,
+       CASE WHEN w.phase = 'copy' THEN coalesce(p.rows_copied, 0)::bigint ELSE w.rows_copied END AS rows_copied,
+       w.changes_applied,
+       CASE WHEN w.phase = 'copy' THEN round(100.0 * p.blocks_done / nullif(p.blocks, 0), 1) END AS copied_pct,
+       w.detail, w.started_at, w.updated_at
+FROM dbopt.partition_work w
+     LEFT JOIN (SELECT source, sum(rows_copied) AS rows_copied, sum(end_block - first_block) AS blocks,
+                       sum(end_block - first_block) FILTER (WHERE done) AS blocks_done
+                FROM dbopt.partition_piece GROUP BY source) p USING (source);
 COMMENT ON VIEW dbopt.partition_conversions IS
     'progress of partition_convert and partition_drain_default, and the conversions that are done';
 GRANT SELECT ON dbopt.partition_conversions TO pg_monitor;
@@ -199,6 +219,11 @@ CREATE PROCEDURE dbopt.partition_split(split_partition regclass, batch integer D
 LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_split';
 COMMENT ON PROCEDURE dbopt.partition_split(regclass, integer) IS
     'cuts a partition of a managed table into partitions of one step each; at every instant each row is visible once';
+
+CREATE PROCEDURE dbopt._partition_assist(source regclass)
+LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_assist';
+COMMENT ON PROCEDURE dbopt._partition_assist(regclass) IS
+    'internal: what a worker does to help with a conversion: piece after piece, until none is left';
 
 CREATE FUNCTION dbopt._partition_lattice(step text, timezone text, moment timestamptz)
 RETURNS TABLE (lower_bound timestamptz, upper_bound timestamptz)

@@ -4,6 +4,7 @@
 // before those were committed would not see them, so the swap waits until no such snapshot is left:
 // first without any lock, then, writers waiting, for the few rows that came in since.
 #include "partition/conversion.hpp"
+#include "pg/bulk_copy.hpp"
 #include "pg/pause.hpp"
 #include "pg/query.hpp"
 #include "pg/transaction.hpp"
@@ -71,6 +72,8 @@ void swap_at_a_calm_moment(work &w, int64_t hold_ms, const std::function<bool()>
                 const int64_t applied = pg::clock().us;
                 if (outlived(seen, hold_ms, trusting)) {
                     const int64_t calm = pg::clock().us, cpu = std::clock();
+                    // Nobody waits for the disk; it is flushed below.
+                    pg::set_local("synchronous_commit", "off");
                     (void)try_briefly([&] { done = swap(); }, hold_ms);
                     pg::commit_and_restart();
                     if (done)
@@ -81,8 +84,10 @@ void swap_at_a_calm_moment(work &w, int64_t hold_ms, const std::function<bool()>
                 pg::commit_and_restart();
             }
         }
-        if (done)
+        if (done) {
+            pg::flush_wal();
             return;
+        }
         store_work(w, "waiting for a calm moment to swap");
         pg::commit_and_restart();
         pg::pause(rest);

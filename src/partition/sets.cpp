@@ -19,6 +19,11 @@ void define_settings() {
                                    "skipped; 0 tries once.",
                     .variable = &config.lock_wait_s, .value = 30, .low = 0, .high = 3600,
                     .when = pg::change::user, .in = pg::unit::s});
+    pg::define_int({.name = "dbopt.partition_copy_helpers",
+                    .description = "How many workers help a session to copy and index a large table that is "
+                                   "converted, drained or split; never more than the machine has other processors.",
+                    .variable = &config.copy_helpers, .value = 2, .low = 0, .high = 15,
+                    .when = pg::change::user, .in = pg::unit::none});
     pg::define_string("dbopt.debug_crash_point", "For tests of crash recovery: the process kills itself where this step of a conversion, drain or "
                       "retirement is about to be committed, for example convert:copy.", &config.crash_point, "", pg::change::superuser);
 }
@@ -199,6 +204,15 @@ std::string open_set::bound_clause(const core::bounds &b) const {
         return all;
     };
     return "FOR VALUES FROM (" + side(b.lower) + ") TO (" + side(b.upper) + ")";
+}
+
+std::string extreme_key(const std::string &table, const std::string &column, bool greatest, const std::string &where) {
+    return "(SELECT " + column + " FROM ONLY " + table + " WHERE " + column + " IS NOT NULL AND " + where + " ORDER BY " + column +
+           (greatest ? " DESC" : "") + " LIMIT 1)";
+}
+
+std::string finite_only(const std::string &column, Oid type) {
+    return type == TIMESTAMPTZOID || type == TIMESTAMPOID || type == DATEOID ? "isfinite(" + column + ")" : "true";
 }
 
 core::position current_position(const open_set &s) {

@@ -9,6 +9,7 @@ namespace dbopt::partition {
 struct settings {
     int lock_timeout_ms = 50;
     int lock_wait_s = 30;
+    int copy_helpers = 2;
     char *crash_point = nullptr; // for tests
 };
 extern settings config;
@@ -42,6 +43,10 @@ struct open_set {
     std::string parent_name() const { return pg::qualified_name(table.relation); }
 };
 
+// The least or greatest key that a table holds under a condition, as a subquery: uuid has no min().
+std::string extreme_key(const std::string &table, const std::string &quoted_column, bool greatest, const std::string &where = "true");
+// A condition that leaves infinite times out, for types that have them.
+std::string finite_only(const std::string &quoted_column, Oid type);
 // The clock in the key's unit, or the highest id that is stored.
 core::position current_position(const open_set &s);
 core::partition_rules rules_of(const open_set &s);

@@ -5,6 +5,7 @@
 extern "C" {
 #include "access/tupconvert.h"
 #include "access/hio.h"
+#include "access/xlog.h"
 }
 
 namespace dbopt::pg {
@@ -13,6 +14,9 @@ namespace {
 
 constexpr size_t batch_rows = 500;
 constexpr size_t batch_bytes = 1 << 16;
+// Whoever commits has to wait for all WAL before his, so no more than this is left for others to write.
+constexpr size_t flush_wal_after = 1 << 20;
+size_t written = 0; // by all sinks of this process
 
 class sink {
   public:
@@ -66,7 +70,12 @@ class sink {
             for (size_t i = 0; i < used_; ++i)
                 ExecClearTuple(slots_[i]);
         });
+        written += bytes_;
         used_ = bytes_ = 0;
+        if (written < flush_wal_after)
+            return;
+        written = 0;
+        flush_wal();
     }
     void close(const scratch &space) {
         flush(space);
@@ -144,6 +153,12 @@ int64_t bulk_copy(const copy_request &request) {
         CommandCounterIncrement();
     });
     return rows;
+}
+
+void flush_wal() {
+    const XLogRecPtr upto = std::max(XactLastRecEnd, XactLastCommitEnd);
+    if (upto != InvalidXLogRecPtr)
+        call([&] { XLogFlush(upto); });
 }
 
 uint32_t blocks_of(Oid relation) {

@@ -25,5 +25,7 @@ struct copy_request {
 int64_t bulk_copy(const copy_request &request);
 
 uint32_t blocks_of(Oid relation);
+// What this session wrote and committed, with synchronous_commit = off too, is on disk afterwards.
+void flush_wal();
 
 } // namespace dbopt::pg

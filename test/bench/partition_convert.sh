@@ -35,12 +35,25 @@ SQL
 pgbench -n -d bench_convert -f "$work/mix.sql" -c 4 -j 1 -R "$rate" -T 40 -l --log-prefix="$work/log" >"$work/out" 2>&1 & bench=$!
 sleep 3
 start=$(date +%s.%N)
+# When each phase was first seen.
+psql -XqAt -d bench_convert -c "DO \$\$DECLARE was text := ''; now_at text; began timestamptz := clock_timestamp(); BEGIN
+  FOR i IN 1..2000 LOOP
+    SELECT phase INTO now_at FROM dbopt.partition_work LIMIT 1;
+    IF now_at IS DISTINCT FROM was AND now_at IS NOT NULL THEN RAISE WARNING '% at % s', now_at, round(extract(epoch FROM clock_timestamp() - began)::numeric, 1); was := now_at; END IF;
+    EXIT WHEN now_at = 'done'; COMMIT; PERFORM pg_sleep(0.1); END LOOP; END\$\$" -c "" 2>&1 | grep -o "[a-z]* at .*" > "$work/phases" & phases=$!
 psql -Xq -d bench_convert -c "SET client_min_messages = warning" -c "SET timezone = 'UTC'" \
   -c "CALL dbopt.partition_convert('ev', 'ts', '1 month', accept_lost_constraints => true$([ "$method" = split ] || echo ", method => '$method'"))"
 end=$(date +%s.%N)
+wait $phases || true; echo "phases: $(tr '\n' ';' < "$work/phases")"
 sleep 3
 kill -INT $bench 2>/dev/null || true; wait $bench 2>/dev/null || true
-cat "$work"/log* | awk -v s="$start" -v e="$end" '{t = $5 + $6 / 1e6; l = $3 / 1000; n++; if (t < s) { if (l > b) b = l } else if (t - l / 1000 <= e + 1) { if (l > d) { d = l; at = t - s } if (l > 20) print "  " l " ms, began " t - l / 1000 - s " s after the start" > "/dev/stderr" } }
-  END {printf "writes %d, slowest before %.1f ms, during %.1f ms (ended %.2f s after the start); conversion %.2f s\n", n, b, d, at, e - s}'
+# Latency counts from the planned start of a write (pgbench -R), so that a queue behind a block counts in full.
+cat "$work"/log* | awk -v s="$start" -v e="$end" '{t = $5 + $6 / 1e6; l = $3 / 1000; n++
+  if (t < s) { if (l > b) b = l; next }
+  if (t - l / 1000 > e + 1) next
+  during++; if (l > 50) over50++; if (l > 20) over20++; if (l > d) { d = l; at = t - s - l / 1000 }
+  second = int(t - s); if (l > worst[second]) worst[second] = l }
+  END { printf "writes %d, slowest before %.1f ms, during %.1f ms (began %.2f s after the start); over 20 ms %.2f %%, over 50 ms %.2f %%; conversion %.2f s\n", n, b, d, at, 100 * over20 / during, 100 * over50 / during, e - s
+        printf "slowest in each second:"; for (i = 0; i <= e - s + 1; i++) printf " %.0f", worst[i]; printf "\n" }'
 grep -iE 'error|failed|aborted' "$work/out" | head -5 || true
 echo "rows $(q "SELECT count(*) FROM ev"), kind $(q "SELECT relkind FROM pg_class WHERE oid = 'ev'::regclass"), duplicate ids $(q "SELECT count(*) - count(DISTINCT id) FROM ev"), partitions $(q "SELECT count(*) FROM pg_inherits WHERE inhparent = 'ev'::regclass")"
