@@ -103,7 +103,9 @@ void do_all_pieces(const work &w) {
     }
 }
 
-void prove(work &w) {
+} // namespace
+
+void prove(const work &w) {
     // One snapshot for both tables, and for the changes that wait.
     pg::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ");
     const std::vector<std::string> different = compare_contents(w);
@@ -112,8 +114,6 @@ void prove(work &w) {
                    .detail = join(different, "\n"), .hint = "CALL dbopt.partition_convert_abort and start again. The table itself is unharmed."});
     pg::commit_and_restart();
 }
-
-} // namespace
 
 // From copy to the proof, each step a transaction; goes on wherever the work stands.
 void copy_and_prove(work &w, int64_t blocks_a_batch) {

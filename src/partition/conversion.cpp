@@ -24,17 +24,21 @@ work_names names_of(const work &w) {
 }
 } // namespace
 
-std::optional<work> load_work(Oid source) {
+namespace {
+
+std::optional<work> load(const std::string &where, Oid which) {
     const pg::as_owner reader(extension_owner());
     const pg::result found = pg::query(
         "SELECT kind, phase, parent::oid, staging::oid, key_column::text, step, key_unit, timezone, "
         "step_months, step_days, step_us, step_ids, anchor, accept_lost, blocks_done, blocks_total, "
-        "rows_copied, changes_applied FROM dbopt.partition_work WHERE source = $1", {source});
+        "rows_copied, changes_applied, source::oid, index_names, lost_keys FROM dbopt.partition_work WHERE " + where, {which});
     if (found.empty())
         return std::nullopt;
     const pg::row r = found[0];
     work w;
-    w.source = source;
+    w.source = r.get<Oid>(18);
+    w.index_names = r.get<std::vector<std::string>>(19);
+    w.lost_keys = r.get<std::vector<std::string>>(20);
     w.kind = r.get<std::string>(0);
     w.phase = r.get<std::string>(1);
     w.parent = r.get_or<Oid>(2, InvalidOid);
@@ -55,23 +59,32 @@ std::optional<work> load_work(Oid source) {
     return w;
 }
 
+} // namespace
+
+std::optional<work> load_work(Oid source) { return load("source = $1", source); }
+
+std::optional<work> load_conversion_to(Oid staging) {
+    return load("staging = $1 AND kind IN ('convert', 'adopt') AND phase = 'done'", staging);
+}
+
 void store_work(const work &w, const std::string &note) {
     const pg::as_owner writer(extension_owner());
     const auto relation = [](Oid o) { return o != InvalidOid ? pg::value(o) : pg::value(nullptr); };
     pg::execute("INSERT INTO dbopt.partition_work (source, kind, phase, parent, staging, key_column, step, "
                 "key_unit, timezone, step_months, step_days, step_us, step_ids, anchor, accept_lost, "
-                "blocks_done, blocks_total, rows_copied, changes_applied, detail) "
+                "blocks_done, blocks_total, rows_copied, changes_applied, detail, index_names, lost_keys) "
                 "VALUES ($1::oid::regclass, $2, $3, $4::oid::regclass, $5::oid::regclass, $6::name, $7, $8, $9, $10, $11, "
-                "$12, $13, $14::bigint, $15, $16, $17, $18, $19, $20) "
+                "$12, $13, $14::bigint, $15, $16, $17, $18, $19, $20, $21, $22) "
                 "ON CONFLICT (source) DO UPDATE SET phase = EXCLUDED.phase, staging = EXCLUDED.staging, "
                 "accept_lost = EXCLUDED.accept_lost, blocks_done = EXCLUDED.blocks_done, "
                 "blocks_total = EXCLUDED.blocks_total, rows_copied = EXCLUDED.rows_copied, "
                 "changes_applied = EXCLUDED.changes_applied, detail = EXCLUDED.detail, "
+                "index_names = EXCLUDED.index_names, lost_keys = EXCLUDED.lost_keys, "
                 "updated_at = clock_timestamp()",
                 {w.source, w.kind, w.phase, relation(w.parent), relation(w.staging), w.key_column, w.step,
                  unit_name(w.set.unit), w.set.time_zone, w.set.size.months, w.set.size.days, w.set.size.us,
                  w.set.size.ids, w.set.anchor, w.accept_lost, w.blocks_done, w.blocks_total, w.rows_copied,
-                 w.changes_applied, note});
+                 w.changes_applied, note, w.index_names, w.lost_keys});
     crash_point(w.kind + ":" + w.phase);
 }
 
@@ -216,29 +229,39 @@ int64_t apply_changes(work &w) {
     pg::execute("DELETE FROM " + staging + " t USING " + n.batch + " b WHERE " + matching(keys, "t", "b"));
     // The batch holds no identity twice, so the join gives each row once.
     pg::execute("INSERT INTO " + staging + " (" + columns + ") OVERRIDING SYSTEM VALUE SELECT " +
-                prefixed(stored_columns(w.source), "s.") + " FROM " + n.batch + " b JOIN ONLY " +
+                prefixed(stored_columns(w.source), "s.") + " FROM " + n.batch + " b JOIN " + only(w) +
                 pg::qualified_name(w.source) + " s ON " + matching(keys, "s", "b"));
     pg::execute("DELETE FROM " + n.batch);
     w.changes_applied += taken;
     return taken;
 }
 
+namespace {
+std::vector<Oid> storage_of(Oid table) {
+    std::vector<Oid> all;
+    for (const pg::row r : pg::query("SELECT relid::oid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf", {table}))
+        all.push_back(r.get<Oid>(0));
+    return all.empty() ? std::vector<Oid>{table} : all;
+}
+} // namespace
+
+std::string only(const work &w) { return pg::get_relation(w.source).kind == 'p' ? "" : "ONLY "; }
+
 std::vector<std::string> compare_contents(const work &w) {
     const pg::as_owner owner(pg::owner_of(w.source));
     const std::vector<std::string> keys = identity_columns(w.source, w.key_column);
-    pg::partitioned_table table = pg::read_partitions({w.staging}, {w.set.unit})[0];
-    pg::contents_request request{.like = w.source, .left = {w.source}, .right = {}, .key_column = w.key_column, .unit = w.set.unit, .edges = {}};
-    for (const pg::partition_entry &e : table.partitions)
-        if (e.range.lower != core::minus_infinity)
-            request.edges.push_back(e.range.lower);
+    pg::contents_request request{.like = w.source, .left = storage_of(w.source), .right = storage_of(w.staging),
+                                 .key_column = w.key_column, .unit = w.set.unit, .edges = {}};
+    for (const pg::partitioned_table &table : pg::read_partitions({w.source, w.staging}, {w.set.unit, w.set.unit}))
+        for (const pg::partition_entry &e : table.partitions)
+            if (e.range.lower != core::minus_infinity)
+                request.edges.push_back(e.range.lower);
     std::sort(request.edges.begin(), request.edges.end());
-    for (const pg::row r : pg::query("SELECT relid::oid FROM pg_partition_tree($1::oid::regclass) WHERE isleaf", {w.staging}))
-        request.right.push_back(r.get<Oid>(0));
     pg::contents found = pg::read_contents(request);
     // A row whose partition key changed is in the log with both its keys, so both sides leave it out.
     const std::string columns = prefixed(pg::content_columns(w.source), "t."), waiting =
         " t JOIN (SELECT DISTINCT * FROM " + names_of(w).log + ") l ON " + matching(keys, "l", "t");
-    pg::take_out(request, pg::query("SELECT " + columns + " FROM ONLY " + pg::qualified_name(w.source) + waiting), found.left);
+    pg::take_out(request, pg::query("SELECT " + columns + " FROM " + only(w) + pg::qualified_name(w.source) + waiting), found.left);
     pg::take_out(request, pg::query("SELECT " + columns + " FROM " + pg::qualified_name(w.staging) + waiting), found.right);
     std::vector<std::string> different;
     for (size_t i = 0; i < found.left.size(); ++i)
@@ -248,15 +271,16 @@ std::vector<std::string> compare_contents(const work &w) {
     return different;
 }
 
-bool try_briefly(const std::function<void()> &f, int64_t timeout_ms) {
-    const std::string timeout = std::to_string(timeout_ms > 0 ? timeout_ms : config.lock_timeout_ms);
+bool try_briefly(const std::function<void()> &f, int64_t timeout_ms, std::string *why) {
     std::optional<pg::error> failure = pg::subtransaction([&] {
-        pg::set_local("lock_timeout", timeout.c_str());
+        pg::wait_for_locks(timeout_ms > 0 ? timeout_ms : config.lock_timeout_ms);
         f();
-        pg::set_local("lock_timeout", "0");
+        pg::wait_for_locks(0);
     });
     if (!failure)
         return true;
+    if (why != nullptr)
+        *why = failure->message();
     if (failure->code() == ERRCODE_LOCK_NOT_AVAILABLE || failure->code() == ERRCODE_T_R_DEADLOCK_DETECTED)
         return false;
     throw std::move(*failure);

@@ -21,17 +21,22 @@ namespace dbopt::partition {
 
 struct work {
     Oid source = InvalidOid;
-    std::string kind;            // convert, adopt, drain, split
-    std::string phase;           // copy, settle, index, catchup, swap, done
+    std::string kind;            // convert, adopt, drain, split, revert
+    std::string phase;           // copy, settle, index, catchup, swap, drop, done
     Oid parent = InvalidOid;     // drain: the partitioned table
     Oid staging = InvalidOid;
     std::string key_column, step;
     set_config set;              // how staging is cut
     bool accept_lost = false;
     int64_t blocks_done = 0, blocks_total = -1, rows_copied = 0, changes_applied = 0;
+    // What a swap put away, for the way back: "oid name" of the old table's indexes, and foreign keys
+    // that referred to it, each as "oid command".
+    std::vector<std::string> index_names{}, lost_keys{};
 };
 
 std::optional<work> load_work(Oid source);
+// The finished conversion that made this partitioned table.
+std::optional<work> load_conversion_to(Oid staging);
 void store_work(const work &w, const std::string &note);
 void forget_work(Oid source);
 
@@ -53,6 +58,8 @@ void install_capture(const work &w, const std::string &only_when = "");
 void remove_capture(Oid source);
 int64_t waiting_changes(const work &w);
 int64_t apply_changes(work &w);
+// ONLY, where the source is a plain table.
+std::string only(const work &w);
 // Ranges in which source and staging differ by count or hash; the changes still waiting left out.
 std::vector<std::string> compare_contents(const work &w);
 // Runs swap() at a moment when the log is empty, writers wait, and every snapshot that is still in use
@@ -60,8 +67,9 @@ std::vector<std::string> compare_contents(const work &w);
 // three times hold_ms plus what the swap takes. `detail` says in partition_conversions what it waits for.
 void swap_at_a_calm_moment(work &w, int64_t hold_ms, const std::function<bool()> &swap);
 
-// Tries f once in a subtransaction under dbopt.partition_lock_timeout. False: a lock was missing.
-bool try_briefly(const std::function<void()> &f, int64_t timeout_ms = 0);
+// Tries f once in a subtransaction under dbopt.partition_lock_timeout. False: a lock was missing, `why`
+// says what the server said.
+bool try_briefly(const std::function<void()> &f, int64_t timeout_ms = 0, std::string *why = nullptr);
 
 struct plan_row {
     int step;
@@ -76,7 +84,12 @@ struct convert_options {
 };
 std::vector<plan_row> convert_plan(const convert_options &o);
 void convert(const convert_options &o); // commits; under CALL only
-void convert_abort(Oid source);
+// Either table of a conversion. After the swap it commits, and calls require_toplevel() before.
+void convert_abort(Oid table, const std::function<void()> &require_toplevel);
+std::vector<plan_row> dependents_of(Oid table); // that stand in the way of a swap
+// revert.cpp
+void revert(const work &finished); // commits; under CALL only
+void give_up_revert(const work &w);
 inline constexpr uint32_t work_kind = 0x0DB07001;
 set_config cutting(const convert_options &o, const pg::relation_info &info);
 Oid make_staging(const std::string &staging, const pg::relation_info &info, const convert_options &o);
@@ -89,6 +102,7 @@ std::vector<std::string> own_indexes(Oid source);
 void undo_preparation(const work &w);
 void refuse_if_busy(const pg::work_lock &lock, Oid table);
 void copy_and_prove(work &w, int64_t blocks_a_batch);
+void prove(const work &w); // that the contents are equal; a transaction of its own
 void build_partition(const work &w, Oid leaf);
 void tune_for_building();
 // pieces.cpp

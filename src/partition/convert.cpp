@@ -131,11 +131,12 @@ void prepare(const convert_options &o) {
 
 // Until few changes wait: a round takes what came in during the one before.
 void catch_up(work &w) {
-    for (int round = 0; round < 20; ++round) {
+    constexpr int most_rounds = 20;
+    for (int round = 1; round <= most_rounds; ++round) {
         int64_t applied = 0;
         std::optional<pg::error> failure = pg::subtransaction([&] { applied = apply_changes(w); });
         // A unique value that moved between two rows: the other half arrives with the next round.
-        if (failure && failure->code() != ERRCODE_UNIQUE_VIOLATION)
+        if (failure && (failure->code() != ERRCODE_UNIQUE_VIOLATION || round == most_rounds))
             throw std::move(*failure);
         store_work(w, "catching up");
         pg::commit_and_restart();
@@ -175,6 +176,12 @@ void convert(const convert_options &o) {
     const pg::work_lock lock(work_kind, o.source);
     refuse_if_busy(lock, o.source);
     std::optional<work> w = load_work(o.source);
+    if (w && w->kind == "revert") {
+        pg::require_owner(o.source);
+        give_up_revert(*w);
+        pg::notice(pg::qualified_name(o.source) + " stays partitioned: its way back is given up");
+        return;
+    }
     if (w && w->phase != "done" && w->kind != (o.adopt ? "adopt" : "convert"))
         pg::raise({.code = ERRCODE_OBJECT_IN_USE, .message = pg::qualified_name(o.source) + " is being converted by the other method",
                    .hint = "Call with the method it was begun with, or CALL dbopt.partition_convert_abort first."});
@@ -211,24 +218,51 @@ void convert(const convert_options &o) {
         swap(*w, o.max_lock_ms);
 }
 
-void convert_abort(Oid source) {
-    const pg::work_lock lock(work_kind, source);
-    refuse_if_busy(lock, source);
-    const std::optional<work> w = load_work(source);
-    if (!w)
-        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                   .message = "no conversion of " + pg::qualified_name(source) + " is under way",
-                   .hint = "dbopt.partition_conversions lists them."});
-    pg::require_owner(source);
-    if (w->phase == "done" || w->phase == "drop")
-        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = "the conversion is finished",
-                   .hint = "The old table is kept; drop it when it is no longer needed."});
+namespace {
+
+void abort_before_swap(const work &w) {
     {
-        const pg::as_owner owner(pg::owner_of(source));
-        for (const std::string &index : own_indexes(source))
+        const pg::as_owner owner(pg::owner_of(w.source));
+        for (const std::string &index : own_indexes(w.source))
             pg::query("DROP INDEX IF EXISTS " + index);
     }
-    undo_preparation(*w);
+    undo_preparation(w);
+}
+
+// The conversion that the caller means by either of its tables.
+work named_conversion(Oid table) {
+    std::optional<work> w = load_work(table);
+    if (!w || w->kind == "revert")
+        w = load_conversion_to(table);
+    if (!w)
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                   .message = "no conversion of " + pg::qualified_name(table) + " is under way",
+                   .hint = "dbopt.partition_conversions lists them."});
+    return *w;
+}
+
+} // namespace
+
+void convert_abort(Oid table, const std::function<void()> &require_toplevel) {
+    const pg::work_lock lock(work_kind, table);
+    refuse_if_busy(lock, table);
+    const work w = named_conversion(table);
+    const auto finished = [&](const std::string &why, const char *hint) {
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = "the conversion is finished" + why, .hint = hint});
+    };
+    if (w.phase == "drop")
+        finished("", "Call it again to have the old partition removed.");
+    if (w.phase != "done") {
+        pg::require_owner(table);
+        abort_before_swap(w);
+        return;
+    }
+    if (w.kind == "adopt")
+        finished(", and the table was adopted: its rows are in the partitions", "Detach the partitions, or copy the rows into a new table.");
+    if (!pg::find_relation(w.source) || !pg::find_relation(w.staging))
+        finished(", and its old table is gone", "Only while the old table is kept there is a way back.");
+    require_toplevel();
+    revert(w);
 }
 
 // The source is as before, but for indexes that were made on it.

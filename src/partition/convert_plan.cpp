@@ -18,6 +18,7 @@ struct planner {
     }
     void table();
     void keys();
+    void owners();
     void dependents();
     void steps();
 };
@@ -82,7 +83,23 @@ void planner::keys() {
             "ALTER TABLE " + info.qualified() + " ALTER COLUMN " + pg::quote_identifier(o.key_column) + " SET NOT NULL");
 }
 
+// Views and functions are made anew over the new table, by their owners.
+void planner::owners() {
+    for (const pg::row r : pg::query(
+             "SELECT what, name, pg_get_userbyid(owner)::text, nspname::text FROM ("
+             "SELECT 'view' AS what, c.oid::regclass::text AS name, c.relowner AS owner, c.relnamespace AS schema FROM pg_depend d "
+             "JOIN pg_rewrite w ON w.oid = d.objid AND d.classid = 'pg_rewrite'::regclass JOIN pg_class c ON c.oid = w.ev_class "
+             "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND c.relkind = 'v' "
+             "UNION SELECT 'function', p.oid::regprocedure::text, p.proowner, p.pronamespace FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass "
+             "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND p.prosqlbody IS NOT NULL) x JOIN pg_namespace n ON n.oid = schema "
+             "WHERE NOT has_schema_privilege(owner, schema, 'CREATE') ORDER BY 1, 2", {o.source}))
+        add("obstacle", r.get<std::string>(1),
+            "is a " + r.get<std::string>(0) + " over the table; its owner " + r.get<std::string>(2) + " has to make it anew in the swap and may not create in schema " + r.get<std::string>(3),
+            "GRANT CREATE ON SCHEMA " + pg::quote_identifier(r.get<std::string>(3)) + " TO " + pg::quote_identifier(r.get<std::string>(2)));
+}
+
 void planner::dependents() {
+    owners();
     for (const pg::row r : pg::query(
              "SELECT DISTINCT c.oid::regclass::text, c.relkind::text FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid AND d.classid = 'pg_rewrite'::regclass "
              "JOIN pg_class c ON c.oid = w.ev_class WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND w.ev_class <> $1 AND c.relkind = 'm'", {o.source}))
@@ -135,6 +152,14 @@ void planner::steps() {
 }
 
 } // namespace
+
+std::vector<plan_row> dependents_of(Oid table) {
+    convert_options o;
+    o.source = table;
+    planner p{o, pg::get_relation(table), {}};
+    p.dependents();
+    return p.rows;
+}
 
 std::vector<plan_row> convert_plan(const convert_options &o) {
     planner p{o, pg::get_relation(o.source), {}};

@@ -47,23 +47,36 @@ void swapper::collect_views() {
 
 // Accepted losses: they referred to a key that is not unique by itself any more.
 void swapper::incoming_keys() {
-    for (const pg::row r : pg::query("SELECT conrelid::regclass::text, quote_ident(conname), conrelid FROM pg_constraint WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {w.source})) {
+    struct key {
+        std::string table, name, definition;
+        Oid relation;
+    };
+    std::vector<key> keys;
+    {
+        const pg::as_owner plain(extension_owner()); // every name is qualified
+        for (const pg::row r : pg::query("SELECT conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid), conrelid::oid FROM pg_constraint "
+                                         "WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {w.source}))
+            keys.push_back({r.get<std::string>(0), r.get<std::string>(1), r.get<std::string>(2), r.get<Oid>(3)});
+    }
+    for (const key &k : keys) {
+        w.lost_keys.push_back(std::to_string(k.relation) + " ADD CONSTRAINT " + k.name + " " + k.definition);
         // As its owner: between the catalog and the command the name may have gone to another table.
-        const pg::as_owner referencing(pg::owner_of(r.get<Oid>(2)));
-        pg::query("ALTER TABLE " + r.get<std::string>(0) + " DROP CONSTRAINT " + r.get<std::string>(1));
+        const pg::as_owner referencing(pg::owner_of(k.relation));
+        pg::query("ALTER TABLE " + k.table + " DROP CONSTRAINT " + k.name);
     }
 }
 
 void swapper::rename() {
     const std::string old_now = final_name(), fresh = new_table.qualified();
     for (const pg::row r : pg::query(
-             "SELECT x.relname::text, c.oid IS NOT NULL, '_dbopt_' || i.indexrelid, d.oid IS NOT NULL, i.indisreplident FROM pg_index i "
+             "SELECT x.relname::text, c.oid IS NOT NULL, '_dbopt_' || i.indexrelid, d.oid IS NOT NULL, i.indisreplident, i.indexrelid FROM pg_index i "
              "JOIN pg_class x ON x.oid = i.indexrelid LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype IN ('p','u') "
              "LEFT JOIN pg_constraint d ON d.conrelid = $2 AND d.conname = '_dbopt_' || i.indexrelid "
              "WHERE i.indrelid = $1 AND i.indisvalid AND x.relname NOT LIKE '\\_dbopt\\_own\\_%'", {w.source, w.staging})) {
         const std::string name = r.get<std::string>(0), passing = r.get<std::string>(2), schema = pg::quote_identifier(old_table.schema) + ".";
         std::string note;
         const std::string aside = pg::quote_identifier(free_name(old_table.schema_oid, name, away, note));
+        w.index_names.push_back(std::to_string(r.get<Oid>(5)) + " " + name);
         pg::query(r.get<bool>(1) ? "ALTER TABLE " + old_now + " RENAME CONSTRAINT " + pg::quote_identifier(name) + " TO " + aside
                                  : "ALTER INDEX " + schema + pg::quote_identifier(name) + " RENAME TO " + aside);
         pg::query(r.get<bool>(3) ? "ALTER TABLE " + fresh + " RENAME CONSTRAINT " + passing + " TO " + pg::quote_identifier(name)

@@ -119,7 +119,7 @@ DBOPT_FUNCTION(dbopt_partition_convert) {
 }
 
 DBOPT_FUNCTION(dbopt_partition_convert_abort) {
-    room::convert_abort(args.get<Oid>(0));
+    room::convert_abort(args.get<Oid>(0), [&] { pg::require_toplevel_call(args, "converting back"); });
     return args.nothing();
 }
 

@@ -136,7 +136,7 @@ GRANT SELECT ON dbopt.partition_sets TO pg_monitor;
 
 CREATE TABLE dbopt.partition_work (
     source regclass PRIMARY KEY,
-    kind text NOT NULL CHECK (kind IN ('convert', 'adopt', 'drain', 'split')),
+    kind text NOT NULL CHECK (kind IN ('convert', 'adopt', 'drain', 'split', 'revert')),
     phase text NOT NULL CHECK (phase IN ('copy', 'settle', 'index', 'catchup', 'swap', 'drop', 'done')),
     parent regclass,
     staging regclass,
@@ -152,6 +152,8 @@ CREATE TABLE dbopt.partition_work (
     blocks_total bigint NOT NULL,
     rows_copied bigint NOT NULL,
     changes_applied bigint NOT NULL,
+    index_names text[] NOT NULL,
+    lost_keys text[] NOT NULL,
     detail text,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -208,7 +210,7 @@ COMMENT ON PROCEDURE dbopt.partition_convert(regclass, name, text, interval, boo
 CREATE PROCEDURE dbopt.partition_convert_abort(source regclass)
 LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_convert_abort';
 COMMENT ON PROCEDURE dbopt.partition_convert_abort(regclass) IS
-    'gives a conversion up before its swap and removes what it made; the table is as it was';
+    'gives a conversion up: before its swap what it made is removed, afterwards the old table takes its place again, online, with all that changed since';
 
 CREATE PROCEDURE dbopt.partition_drain_default(parent regclass, batch integer DEFAULT 10000)
 LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_partition_drain_default';

@@ -86,7 +86,7 @@ void lock_in_order(const open_set &s, const char *parent_mode) {
 
 void carry_out(task &t) {
     const pg::as_owner owner(t.set->table.owner);
-    pg::set_local("lock_timeout", std::to_string(config.lock_timeout_ms).c_str());
+    pg::wait_for_locks(config.lock_timeout_ms);
     if (t.kind == task::create || t.kind == task::create_default) {
         lock_in_order(*t.set, "SHARE UPDATE EXCLUSIVE");
         const recipe r = recipe_of(t);

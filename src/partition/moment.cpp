@@ -39,7 +39,7 @@ bool outlived(const std::string &mark, int64_t milliseconds, bool trusting, std:
         if (older.empty())
             return true;
         if (who != nullptr)
-            *who = older;
+            *who = "process " + older + " has an older snapshot";
         if (pg::clock().us > deadline)
             return false;
         pg::pause(milliseconds > 100 ? 20 : 1);
@@ -55,26 +55,28 @@ void swap_at_a_calm_moment(work &w, int64_t hold_ms, const std::function<bool()>
         std::string seen = mark(), who;
         pg::commit_and_restart();
         if (!outlived(seen, 1000, false, &who)) {
-            store_work(w, "waiting for transactions that began before the copy was complete: process " + who);
+            store_work(w, "waiting for transactions that began before the copy was complete: " + who);
             pg::commit_and_restart();
             pg::pause(500);
             continue;
         }
         const bool trusting = pg::clock().us - began > 10 * core::us_per_second;
         bool done = false;
+        std::string why;
         {
             std::optional<pg::session_lock> writers;
-            if (try_briefly([&] { writers.emplace(w.source, ExclusiveLock); }, hold_ms)) {
+            if (try_briefly([&] { writers.emplace(w.source, ExclusiveLock); }, hold_ms, &why)) {
                 const int64_t locked = pg::clock().us;
                 if (apply_changes(w) > 0)
                     seen = mark();
                 pg::commit_and_restart();
                 const int64_t applied = pg::clock().us;
-                if (outlived(seen, hold_ms, trusting)) {
+                if (outlived(seen, hold_ms, trusting, &why)) {
                     const int64_t calm = pg::clock().us, cpu = std::clock();
                     // Nobody waits for the disk; it is flushed below.
                     pg::set_local("synchronous_commit", "off");
-                    (void)try_briefly([&] { done = swap(); }, hold_ms);
+                    why = "changes came in";
+                    (void)try_briefly([&] { done = swap(); }, hold_ms, &why);
                     pg::commit_and_restart();
                     if (done)
                         pg::log("dbopt: swap", "writers waited " + std::to_string((pg::clock().us - locked) / 1000) + " ms: last changes " +
@@ -88,7 +90,7 @@ void swap_at_a_calm_moment(work &w, int64_t hold_ms, const std::function<bool()>
             pg::flush_wal();
             return;
         }
-        store_work(w, "waiting for a calm moment to swap");
+        store_work(w, "waiting for a calm moment to swap; the last try: " + why);
         pg::commit_and_restart();
         pg::pause(rest);
     }

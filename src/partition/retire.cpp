@@ -99,7 +99,7 @@ void finish_retirements(const maintain_options &o, std::vector<outcome> &rows) {
                         .upper = {}, .command = join(commands, ";\n"), .status = "done", .detail = "detached before, by a worker"};
             std::optional<pg::error> failure = pg::subtransaction([&] {
                 const pg::as_owner owner(info->owner);
-                pg::set_local("lock_timeout", std::to_string(config.lock_timeout_ms).c_str());
+                pg::wait_for_locks(config.lock_timeout_ms);
                 for (const std::string &c : commands)
                     pg::query(c);
                 crash_point("retire:finish");

@@ -35,17 +35,15 @@ SQL
 pgbench -n -d bench_convert -f "$work/mix.sql" -c 4 -j 1 -R "$rate" -T 40 -l --log-prefix="$work/log" >"$work/out" 2>&1 & bench=$!
 sleep 3
 start=$(date +%s.%N)
-# When each phase was first seen.
-psql -XqAt -d bench_convert -c "DO \$\$DECLARE was text := ''; now_at text; began timestamptz := clock_timestamp(); BEGIN
-  FOR i IN 1..2000 LOOP
-    SELECT phase INTO now_at FROM dbopt.partition_work LIMIT 1;
-    IF now_at IS DISTINCT FROM was AND now_at IS NOT NULL THEN RAISE WARNING '% at % s', now_at, round(extract(epoch FROM clock_timestamp() - began)::numeric, 1); was := now_at; END IF;
-    EXIT WHEN now_at = 'done'; COMMIT; PERFORM pg_sleep(0.1); END LOOP; END\$\$" -c "" 2>&1 | grep -o "[a-z]* at .*" > "$work/phases" & phases=$!
+# When each phase was first seen. (No long statement: the swap would wait for its snapshot.)
+echo "SELECT phase, round(extract(epoch FROM clock_timestamp())::numeric - $start, 1) FROM dbopt.partition_work \\watch 0.2" |
+  psql -XqAt -d bench_convert 2>/dev/null | awk -F'|' 'NF == 2 && $1 != was { printf "%s at %s s; ", $1, $2; was = $1; fflush() }' > "$work/phases" & phases=$!
 psql -Xq -d bench_convert -c "SET client_min_messages = warning" -c "SET timezone = 'UTC'" \
   -c "CALL dbopt.partition_convert('ev', 'ts', '1 month', accept_lost_constraints => true$([ "$method" = split ] || echo ", method => '$method'"))"
 end=$(date +%s.%N)
-wait $phases || true; echo "phases: $(tr '\n' ';' < "$work/phases")"
+echo "phases: $(cat "$work/phases")"
 sleep 3
+kill $phases 2>/dev/null || true
 kill -INT $bench 2>/dev/null || true; wait $bench 2>/dev/null || true
 # Latency counts from the planned start of a write (pgbench -R), so that a queue behind a block counts in full.
 cat "$work"/log* | awk -v s="$start" -v e="$end" '{t = $5 + $6 / 1e6; l = $3 / 1000; n++

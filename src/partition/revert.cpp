@@ -1,0 +1,255 @@
+// Back to the plain table, after the swap of a conversion and for as long as its old table is kept.
+//
+// The old table holds what there was at the swap. From one moment on a trigger on the partitioned
+// table notes what changes; a join of both tables then finds the rows that differ; they are applied
+// as the changes of a conversion are, the contents are proved equal, and a short swap gives the old
+// table its name back. None of it costs anything before it is asked for.
+#include "partition/recipe_sql.hpp"
+#include "partition/swapper.hpp"
+#include "pg/bulk_copy.hpp"
+#include "pg/pause.hpp"
+#include "pg/query.hpp"
+#include "pg/transaction.hpp"
+#include <algorithm>
+
+namespace dbopt::partition {
+
+namespace {
+
+constexpr int64_t hold_ms = 15;
+
+std::string lines(const std::vector<std::string> &all) { return join(all, "\n"); }
+
+// What was altered since the conversion, or would go on reading the partitioned table.
+std::vector<std::string> obstacles(Oid partitioned, Oid old) {
+    std::vector<std::string> all;
+    for (const plan_row &r : dependents_of(partitioned))
+        if (r.kind == "obstacle")
+            all.push_back(r.item + ": " + r.detail);
+    const pg::as_owner owner(pg::owner_of(partitioned));
+    for (const pg::row r : pg::query(
+             "WITH c AS (SELECT attrelid, attname, format_type(atttypid, atttypmod), attcollation, attnotnull, attidentity, attgenerated, "
+             "(SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid AND adnum = attnum) FROM pg_attribute "
+             "WHERE attrelid IN ($1, $2) AND attnum > 0 AND NOT attisdropped), "
+             "k AS (SELECT conrelid, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid IN ($1, $2) AND contype = 'c') "
+             "SELECT DISTINCT quote_ident(name) FROM ("
+             "(SELECT (c).attname AS name, to_jsonb(c) - 'attrelid' AS j, attrelid AS t FROM c UNION ALL SELECT (k).conname, to_jsonb(k) - 'conrelid', conrelid FROM k)) x "
+             "GROUP BY name, j HAVING count(*) <> 2", {partitioned, old}))
+        all.push_back(r.get<std::string>(0) + ": is not the same in both tables any more");
+    for (const pg::row r : pg::query("SELECT quote_ident(conname), conrelid::regclass::text FROM pg_constraint WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {partitioned}))
+        all.push_back(r.get<std::string>(0) + ": foreign key of " + r.get<std::string>(1) + " refers to the partitioned table");
+    if (hides_rows_from_owner(partitioned))
+        all.push_back(pg::qualified_name(partitioned) + ": its row-level security is forced: the owner may not see all rows");
+    return all;
+}
+
+void prepare(const work &finished) {
+    work w = finished;
+    w.kind = "revert";
+    w.phase = "copy";
+    w.source = finished.staging;
+    w.staging = finished.source;
+    w.blocks_done = w.rows_copied = w.changes_applied = 0;
+    w.blocks_total = -1;
+    {
+        const pg::as_owner owner(pg::owner_of(w.source));
+        // They fired when the rows were written; its own come from the partitioned table in the end.
+        pg::query("ALTER TABLE " + pg::qualified_name(w.staging) + " DISABLE TRIGGER USER");
+        install_capture(w);
+    }
+    store_work(w, "looking for rows that changed since the conversion");
+}
+
+// The storage of every partition: TRUNCATE of one, ATTACH and DETACH pass the trigger by.
+std::string storage_now(Oid partitioned) {
+    return pg::scalar<std::string>("SELECT string_agg(relid::oid || ':' || coalesce(pg_relation_filenode(relid), 0), ' ' ORDER BY relid) "
+                                   "FROM pg_partition_tree($1::oid::regclass)", {partitioned}).value_or("");
+}
+
+// The identities of all rows that differ go into the log, as if they had just changed.
+void note_differences(work &w) {
+    {
+        const pg::as_owner owner(pg::owner_of(w.source));
+        pg::set_local("work_mem", "256MB");
+        const std::vector<std::string> keys = identity_columns(w.source, w.key_column);
+        std::vector<std::string> either, same, ours, theirs;
+        for (const std::string &k : keys) {
+            either.push_back("coalesce(n." + k + ", o." + k + ")");
+            same.push_back("n." + k + " = o." + k);
+        }
+        for (const std::string &c : stored_columns(w.source)) {
+            ours.push_back("n." + c);
+            theirs.push_back("o." + c);
+        }
+        w.rows_copied += pg::execute(
+            "INSERT INTO " + work_names(w.source, pg::get_relation(w.source).schema_oid).log + " SELECT " + join(either, ", ") + " FROM ONLY " +
+            pg::qualified_name(w.staging) + " o FULL JOIN " + pg::qualified_name(w.source) + " n ON " + join(same, " AND ") + " WHERE o." + keys[0] +
+            " IS NULL OR n." + keys[0] + " IS NULL OR record_image_ne(ROW(" + join(ours, ", ") + "), ROW(" + join(theirs, ", ") + "))");
+    }
+    w.phase = "catchup";
+    store_work(w, "applying what changed");
+    pg::commit_and_restart();
+}
+
+// Rights, comment and row security as the partitioned table has them by now.
+void equal_rights(const swapper &s) {
+    const std::string name = s.final_name();
+    for (const pg::row r : pg::query("SELECT DISTINCT CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END "
+                                     "FROM pg_class, aclexplode(relacl) WHERE oid = $1 AND grantee <> relowner", {s.w.staging}))
+        pg::query("REVOKE ALL ON " + name + " FROM " + r.get<std::string>(0));
+    const pg::result found = pg::query(recipe_sql, {s.w.source, pg::value(Oid{0})});
+    if (!found[0].null(6))
+        for (std::string command : found[0].get<std::vector<std::string>>(6)) {
+            for (size_t at; (at = command.find('\1')) != std::string::npos;)
+                command.replace(at, 1, name);
+            pg::query(command);
+        }
+    pg::query("ALTER TABLE " + name + (s.old_table.row_security ? " ENABLE" : " DISABLE") + " ROW LEVEL SECURITY");
+}
+
+// Its own triggers and policies are out of date; the partitioned table's take their place.
+void clear_old(const work &w) {
+    const std::string name = pg::qualified_name(w.staging);
+    for (const pg::row r : pg::query("SELECT 'TRIGGER ' || quote_ident(tgname) FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal "
+                                     "UNION ALL SELECT 'POLICY ' || quote_ident(polname) FROM pg_policy WHERE polrelid = $1", {w.staging}))
+        pg::query("DROP " + r.get<std::string>(0) + " ON " + name);
+}
+
+struct index_name {
+    Oid index;
+    std::string name;
+};
+std::vector<index_name> names_of_indexes(const work &finished) {
+    std::vector<index_name> all;
+    for (const std::string &n : finished.index_names)
+        all.push_back({static_cast<Oid>(std::stoul(n)), n.substr(n.find(' ') + 1)});
+    return all;
+}
+
+// Each index of the old table gets its name back; the partitioned table's gives way.
+void rename_back(const swapper &s, const work &finished) {
+    pg::query("ALTER TABLE " + s.final_name() + " RENAME TO " + pg::quote_identifier(s.old_name));
+    pg::query("ALTER TABLE " + s.new_table.qualified() + " RENAME TO " + pg::quote_identifier(s.old_table.name));
+    const std::string schema = pg::quote_identifier(s.old_table.schema) + ".";
+    const auto rename = [&](Oid index, const std::string &to) {
+        const pg::result at = pg::query("SELECT x.relname::text, c.conname IS NOT NULL, i.indrelid::oid FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid LEFT JOIN pg_constraint c "
+                                        "ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype IN ('p', 'u', 'x') WHERE i.indexrelid = $1", {index});
+        if (at.empty() || at[0].get<std::string>(0) == to)
+            return;
+        const std::string from = pg::quote_identifier(at[0].get<std::string>(0));
+        pg::query((at[0].get<bool>(1) ? "ALTER TABLE " + pg::qualified_name(at[0].get<Oid>(2)) + " RENAME CONSTRAINT " + from
+                                      : "ALTER INDEX " + schema + from + " RENAME") + " TO " + pg::quote_identifier(to));
+    };
+    for (const index_name &n : names_of_indexes(finished)) {
+        std::string note;
+        const auto taken = pg::scalar<Oid>("SELECT indexrelid::oid FROM pg_index JOIN pg_class x ON x.oid = indexrelid WHERE indrelid = $1 AND x.relname = $2", {s.w.source, n.name});
+        if (taken)
+            rename(*taken, free_name(s.old_table.schema_oid, n.name, s.away, note));
+        if (!pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_class WHERE relname = $1 AND relnamespace = $2)", {n.name, s.old_table.schema_oid}).value_or(true))
+            rename(n.index, n.name);
+    }
+}
+
+void swap_back(work &w, const work &finished) {
+    swapper s{w, pg::get_relation(w.source), pg::get_relation(w.staging), ""};
+    s.away = "_partitioned";
+    std::string note;
+    s.old_name = free_name(s.old_table.schema_oid, s.old_table.name, s.away, note);
+    {
+        const pg::as_owner owner(s.old_table.owner);
+        s.collect();
+        const std::vector<std::pair<std::string, std::string>> keys = outgoing_keys(w.source);
+        remove_capture(w.source);
+        clear_old(w);
+        rename_back(s, finished);
+        s.sequences(false);
+        for (const auto &[name, definition] : keys)
+            pg::query("ALTER TABLE " + s.old_qualified() + " DROP CONSTRAINT " + name);
+        add_trusted_keys(w.staging, keys);
+        equal_rights(s);
+        for (const std::string &command : s.later)
+            pg::query(command);
+    }
+    s.run_privileged();
+    const pg::as_owner writer(extension_owner());
+    pg::execute("DELETE FROM dbopt.partition_config WHERE parent = $1", {w.source});
+    forget_work(finished.source);
+    forget_work(w.source);
+    pg::notice("the plain table is back; the partitioned one is kept as " + s.old_qualified(), "DROP TABLE it when it is no longer needed.");
+}
+
+// Foreign keys that the conversion had to drop. Where rows do not fit any more, they are reported.
+void restore_keys(const work &finished) {
+    for (const std::string &key : finished.lost_keys) {
+        const Oid table = static_cast<Oid>(std::stoul(key));
+        if (!pg::find_relation(table))
+            continue;
+        const std::string name = pg::qualified_name(table), add = key.substr(key.find(' ') + 1);
+        const std::string constraint = add.substr(strlen("ADD CONSTRAINT "), add.find(" FOREIGN KEY") - strlen("ADD CONSTRAINT "));
+        for (const std::string &command : {"ALTER TABLE " + name + " " + add + (add.ends_with(" NOT VALID") ? "" : " NOT VALID"),
+                                           "ALTER TABLE " + name + " VALIDATE CONSTRAINT " + constraint}) {
+            const std::optional<pg::error> failure = pg::subtransaction([&] {
+                const pg::as_owner owner(pg::owner_of(table));
+                pg::set_local("lock_timeout", "5s");
+                pg::query(command);
+            });
+            if (failure)
+                pg::notice("a foreign key that the conversion dropped is not back: " + std::string(failure->message()), command);
+            pg::commit_and_restart();
+            if (failure)
+                break;
+        }
+    }
+}
+
+} // namespace
+
+void give_up_revert(const work &w) {
+    const pg::as_owner owner(pg::owner_of(w.source));
+    remove_capture(w.source);
+    forget_work(w.source);
+}
+
+void revert(const work &finished) {
+    const pg::work_lock lock(work_kind, finished.staging);
+    refuse_if_busy(lock, finished.staging);
+    pg::require_owner(finished.staging);
+    if (const std::vector<std::string> why = obstacles(finished.staging, finished.source); !why.empty())
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = pg::qualified_name(finished.staging) + " cannot be converted back as it is",
+                   .detail = lines(why), .hint = "Nothing was changed."});
+    if (!load_work(finished.staging)) {
+        const int64_t deadline = pg::clock().us + int64_t{config.lock_wait_s} * core::us_per_second;
+        while (!try_briefly([&] { prepare(finished); })) {
+            pg::commit_and_restart();
+            if (pg::clock().us > deadline)
+                pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "no lock on " + pg::qualified_name(finished.staging) + " within dbopt.partition_lock_wait",
+                           .hint = "Another transaction holds it: see dbopt.blocking. Nothing was changed."});
+            pg::pause(200);
+        }
+        pg::commit_and_restart();
+    }
+    for (bool swapped = false; !swapped;) {
+        work w = *load_work(finished.staging);
+        const std::string storage = storage_now(w.source);
+        note_differences(w);
+        catch_up(w);
+        prove(w);
+        w.phase = "swap";
+        store_work(w, "the contents are equal; waiting to swap");
+        pg::commit_and_restart();
+        swap_at_a_calm_moment(w, hold_ms, [&] {
+            pg::query("LOCK TABLE " + pg::qualified_name(w.source) + " IN ACCESS EXCLUSIVE MODE"); // partitions, too
+            pg::query("LOCK TABLE ONLY " + pg::qualified_name(w.staging) + " IN ACCESS EXCLUSIVE MODE");
+            if (waiting_changes(w) > 0)
+                return false;
+            if (storage_now(w.source) != storage)
+                return true; // what went past the trigger is found by another look
+            work back = w;
+            swap_back(back, finished);
+            return swapped = true;
+        });
+    }
+    restore_keys(finished);
+}
+
+} // namespace dbopt::partition
