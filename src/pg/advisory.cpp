@@ -13,7 +13,13 @@ work_lock::~work_lock() {
 }
 
 session_lock::session_lock(Oid relation, LOCKMODE mode) : id_{relation, MyDatabaseId}, mode_(mode) {
-    call([&] { LockRelationIdForSession(&id_, mode_); });
+    // The waiting is for a lock of the transaction: when a timeout strikes at the very moment the lock is
+    // granted, the server keeps it, and only the (sub)transaction's abort gives it back. A session's
+    // lock would stay, unknown to everyone, and keep writers out until the session ends.
+    call([&] {
+        LockRelationOid(id_.relId, mode_);
+        LockRelationIdForSession(&id_, mode_); // does not wait: it is ours
+    });
 }
 session_lock::~session_lock() {
     quietly([&] { UnlockRelationIdForSession(&id_, mode_); });
