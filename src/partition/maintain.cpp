@@ -1,5 +1,6 @@
 // One round over managed sets: read, decide, do, one subtransaction per command.
 #include "partition/maintain.hpp"
+#include "pg/advisory.hpp"
 #include "core/hold.hpp"
 #include "pg/pause.hpp"
 #include "pg/query.hpp"

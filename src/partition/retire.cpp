@@ -1,5 +1,6 @@
 // Retirement by DETACH … CONCURRENTLY in a worker, and what follows it.
 #include "partition/maintain.hpp"
+#include "pg/advisory.hpp"
 #include "pg/pause.hpp"
 #include "pg/query.hpp"
 #include "pg/queue.hpp"

@@ -33,4 +33,9 @@ class session_lock {
     LOCKMODE mode_;
 };
 
+// From here to the end of the (sub)transaction a lock is waited for no longer than this; 0: as long as
+// it takes. An autovacuum that holds it is sent away, as the server does after deadlock_timeout: with
+// the usual second for that, a short wait would never get past a long vacuum.
+void wait_for_locks(int64_t milliseconds);
+
 } // namespace dbopt::pg

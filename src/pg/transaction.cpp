@@ -82,16 +82,4 @@ void set_local(const char *name, const char *setting) {
     });
 }
 
-void wait_for_locks(int64_t milliseconds) {
-    call([&] {
-        const auto set = [](const char *name, const char *value) {
-            // deadlock_timeout is for superusers; this changes nobody's rights.
-            (void)set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-        };
-        set("lock_timeout", psprintf("%lld", static_cast<long long>(milliseconds)));
-        set("deadlock_timeout", milliseconds == 0 ? GetConfigOptionResetString("deadlock_timeout")
-                                                  : psprintf("%lld", static_cast<long long>(std::max<int64_t>(1, milliseconds / 3))));
-    });
-}
-
 } // namespace dbopt::pg

@@ -66,9 +66,4 @@ void commit_and_restart();
 // Sets a setting until the end of the current (sub)transaction, as SET LOCAL.
 void set_local(const char *name, const char *value);
 
-// From here to the end of the (sub)transaction a lock is waited for no longer than this; 0: as long as
-// it takes. An autovacuum that holds it is sent away, as the server does after deadlock_timeout: with
-// the usual second for that, a short wait would never get past a long vacuum.
-void wait_for_locks(int64_t milliseconds);
-
 } // namespace dbopt::pg
