@@ -42,17 +42,27 @@ both() { seconds "REFRESH MATERIALIZED VIEW $1 mv_user; REFRESH MATERIALIZED VIE
 full=$(both ""); concurrent=$(both CONCURRENTLY)
 echo "full $full s, concurrent $concurrent s (both views)"
 p -c "SELECT dbopt.matview_manage('mv_user'), dbopt.matview_manage('mv_course')" >/dev/null
-p -c "SELECT mode, round(duration_ms) FROM dbopt.matview_refresh_all()" | sed 's/^/first, with counting state: /'
-for share in 10000 1000 100 10; do
-    d=$((rows / share))
-    p -c "INSERT INTO enrollments (user_id, course_id, status, progress) SELECT 1 + (random() * 99999)::int,
-          1 + (random() * 1999)::int, 'ACTIVE', (random() * 100)::int FROM generate_series(1, $d / 2)" \
-      -c "UPDATE enrollments SET status = 'COMPLETED', progress = 100 WHERE id IN (SELECT 1 + (random() * $rows)::int
-          FROM generate_series(1, $d * 4 / 10))" \
-      -c "DELETE FROM enrollments WHERE id IN (SELECT 1 + (random() * $rows)::int FROM generate_series(1, $d / 10))"
-    p -c "SELECT string_agg(mode, ' '), sum(duration_ms) FROM dbopt.matview_refresh_all()" |
-        awk -F'|' -v d=$d -v f="$full" -v c="$concurrent" \
-            '{printf "%d changed rows: %s %.1f ms = %.1fx full, %.1fx concurrent\n", d, $1, $2, f * 1000 / $2, c * 1000 / $2}'
+p -c "SELECT sum(r.duration_ms) FROM unnest('{mv_user,mv_course}'::regclass[]) m, dbopt.matview_refresh(m) r" |
+    awk -v f="$full" '{printf "first refresh, counting states included: %.0f ms = %.2fx full\n", $1, $1 / f / 1000}'
+p -c "SELECT 'states ' || pg_size_pretty(sum(pg_total_relation_size(store))) FROM dbopt._matview_store"
+change() { # changed rows: 50 % inserts, 40 % updates, 10 % deletes
+    echo "INSERT INTO enrollments (user_id, course_id, status, progress) SELECT 1 + (random() * 99999)::int,
+          1 + (random() * 1999)::int, 'ACTIVE', (random() * 100)::int FROM generate_series(1, $1 / 2);
+          UPDATE enrollments SET status = 'COMPLETED', progress = 100 WHERE id IN (SELECT 1 + (random() * $rows)::int
+          FROM generate_series(1, $1 * 4 / 10));
+          DELETE FROM enrollments WHERE id IN (SELECT 1 + (random() * $rows)::int FROM generate_series(1, $1 / 10));"
+}
+both="SELECT string_agg(r.mode, ' '), sum(r.duration_ms), sum(rows_changed) FROM unnest('{mv_user,mv_course}'::regclass[]) m, dbopt.matview_refresh(m) r;"
+show() {
+    awk -F'|' -v d="$1" -v f="$full" -v c="$concurrent" -v goal="$2" -v how="$3" '/\|/ {last = $0} END {split(last, r, "|");
+        printf "%7d changed rows, %s session: %s, %d rows written, %.1f ms = %.1fx full (goal %sx), %.1fx concurrent\n", d, how, r[1], r[3], r[2], f * 1000 / r[2], goal, c * 1000 / r[2]}'
+}
+for point in 10000:500 1000:100 100:15 10:3; do
+    d=$((rows / ${point%:*})) goal=${point#*:}
+    change $d | p
+    p -c "$both" | show $d $goal "new "
+    # The same once more in a session that has refreshed before.
+    { change 10; echo "$both"; change $d; echo "$both"; } | p | show $d $goal "warm"
 done
 p -c "SELECT string_agg(mode, ' '), sum(duration_ms) FROM dbopt.matview_refresh_all()" |
     awk -F'|' '{printf "nothing changed: %s %.1f ms\n", $1, $2}'
