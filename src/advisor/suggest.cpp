@@ -138,6 +138,33 @@ core::planned translated(const whatif::outcome &o, const std::map<int, int> &by_
     return out;
 }
 
+// An index that others want may spoil a query's plan: the planner reads the order that it offers, in the
+// belief that the wanted rows lie evenly in it. What that may cost counts against the index, and the query
+// does not get it to see. Removes the gamblers from the query's candidates.
+void weigh_gambles(whatif::engine &engine, const universe &all, const workload &w, int query,
+                   core::search_query *q, std::vector<core::search_index> *indexes) {
+    const std::vector<int> gamblers = all.gamblers(query, q->shared);
+    if (gamblers.empty())
+        return;
+    const auto gambles = [&](int i) { return std::find(gamblers.begin(), gamblers.end(), i) != gamblers.end(); };
+    std::erase_if(q->shared, gambles);
+    std::vector<int> shown;
+    for (const std::vector<int> &some : {q->relevant, q->shared})
+        for (const int i : some)
+            shown.push_back(all[i].engine_id);
+    const role_scope as(w.role[query]);
+    const double without = engine.plan(query, shown).cost;
+    constexpr size_t most = 24;
+    for (size_t g = 0; g < std::min(most, gamblers.size()); ++g) {
+        shown.push_back(all[gamblers[g]].engine_id);
+        const whatif::outcome with = engine.plan(query, shown);
+        shown.pop_back();
+        if (std::find(with.used.begin(), with.used.end(), all[gamblers[g]].engine_id) == with.used.end())
+            continue;
+        (*indexes)[gamblers[g]].upkeep += w.weight[query] * std::max(0.0, with.cost + with.gamble - without);
+    }
+}
+
 core::search_result search(whatif::engine &engine, universe &all, const workload &w,
                            const suggest_options &o, double started, core::index_search **keep,
                            std::unique_ptr<core::index_search> &owner) {
@@ -156,6 +183,7 @@ core::search_result search(whatif::engine &engine, universe &all, const workload
         const int n = static_cast<int>(q);
         queries.push_back({.weight = w.weight[q], .cost = w.cost[q], .relevant = all.own(n), .shared = all.shared(n)});
         queries.back().rivals = rivals(engine, all, w, n, by_engine);
+        weigh_gambles(engine, all, w, n, &queries.back(), &indexes);
         queries.back().effort = std::pow(1.7, std::max(0, w.relations[q] - 5));
     }
     core::search_limits limits;

@@ -91,8 +91,10 @@ core::relation_usage universe::translate(const whatif::relation_use &use, relati
         out.needed.push_back(n);
     using from = whatif::use_kind;
     for (const whatif::column_use &u : use.uses) {
-        if (u.kind == from::gin)
+        if (u.kind == from::gin) {
+            out.searched = true;
             continue;
+        }
         core::usage to;
         to.column = u.column != 0 ? u.column : expression_number(f, u.expression);
         to.opclass = u.opclass;
@@ -142,12 +144,14 @@ const char *role_of(whatif::use_kind kind) {
 void universe::add_query(int query, const std::vector<whatif::relation_use> &uses) {
     own_.resize(std::max<size_t>(own_.size(), query + 1));
     leads_.resize(own_.size());
+    lucky_.resize(own_.size());
     std::set<core::index_candidate> found;
     for (const whatif::relation_use &use : uses) {
         relation_facts &f = facts(use.relation);
         if (!f.eligible)
             continue;
         const core::relation_usage u = translate(use, f);
+        note_luck(query, u);
         for (size_t i = 0, n = 0; i < use.uses.size(); ++i)
             if (use.uses[i].kind != whatif::use_kind::gin)
                 leads_[query].try_emplace({use.relation, u.uses[n++].column}, role_of(use.uses[i].kind));
@@ -313,6 +317,28 @@ std::vector<int> universe::shared(int query) const {
     for (int i = 0; i < size(); ++i) {
         const core::index_candidate &c = entries_[i].shape;
         if (!mine.contains(i) && leads_[query].contains({c.relation, c.keys[0].column}))
+            out.push_back(i);
+    }
+    return out;
+}
+
+void universe::note_luck(int query, const core::relation_usage &u) {
+    std::set<int> exact, groups;
+    for (const core::usage &x : u.uses)
+        if (x.exact && !x.alternative)
+            exact.insert(x.column);
+    if (!u.limited || (exact.empty() && !u.searched))
+        return;
+    for (const core::usage &x : u.uses)
+        if (x.what == core::usage::order && groups.insert(x.group).second && !exact.contains(x.column))
+            lucky_[query].insert({u.relation, x.column});
+}
+
+std::vector<int> universe::gamblers(int query, const std::vector<int> &from) const {
+    std::vector<int> out;
+    for (const int i : from) {
+        const core::index_candidate &c = entries_[i].shape;
+        if (c.method == 0 && lucky_[query].contains({c.relation, c.keys[0].column}))
             out.push_back(i);
     }
     return out;

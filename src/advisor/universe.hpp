@@ -33,6 +33,9 @@ class universe {
     const std::vector<int> &own(int query) const { return own_[query]; }
     // Candidates of other queries whose first column this query restricts, joins or sorts by.
     std::vector<int> shared(int query) const;
+    // Of `from`, those that offer this query its order and leave its conditions to luck: see gambles() in
+    // core/index_candidates.cpp. They are no help to it.
+    std::vector<int> gamblers(int query, const std::vector<int> &from) const;
     std::vector<int> prefixes(int index) const;
     double build_ms(int index);
     std::string ddl(int index);
@@ -78,6 +81,7 @@ class universe {
     bool sortable(Oid relation, relation_facts &f, int column);
     bool coverable(Oid relation, relation_facts &f, int column);
     bool exists_already(const relation_facts &f, const core::index_candidate &c) const;
+    void note_luck(int query, const core::relation_usage &u);
     core::relation_usage translate(const pg::whatif::relation_use &use, relation_facts &f);
     pg::whatif::index_spec specify(const core::index_candidate &c) const;
     std::string free_name(int index);
@@ -95,6 +99,7 @@ class universe {
         auto operator<=>(const lead &) const = default;
     };
     std::vector<std::map<lead, std::string>> leads_; // per query: what each column does there
+    std::vector<std::set<lead>> lucky_; // per query: columns whose order alone would be a gamble
     std::set<std::string> names_;
 };
 

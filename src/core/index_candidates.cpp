@@ -144,7 +144,8 @@ class proposer {
     // does not want: the planner believes that the wanted ones are spread evenly, and where they are not
     // the whole index is read. With the condition's column in front there is nothing to believe.
     bool gambles(const std::vector<index_key> &keys) const {
-        if (!usage_.limited || exact_.empty() || keys.empty() || exact_.contains(keys[0].column))
+        if (!usage_.limited || keys.empty() || exact_.contains(keys[0].column) ||
+            (exact_.empty() && !usage_.searched))
             return false;
         return std::any_of(orders_.begin(), orders_.end(), [&](const auto &order) {
             return order.second[0].column == keys[0].column;

@@ -45,6 +45,7 @@ struct relation_usage {
     std::vector<int> needed; // what an index-only scan returns or filters on
     bool index_only = true;  // false: whole row or system columns are wanted
     bool limited = false;    // only the first few rows are wanted
+    bool searched = false;   // by containment or text, too: what an inverted index answers
 };
 
 struct candidate_limits {

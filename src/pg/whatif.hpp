@@ -62,6 +62,8 @@ struct outcome {
     };
     std::vector<leaf> leaves;
     std::vector<int> needs; // of `used`, those that no leaf speaks for
+    // What it may cost more, should the first few rows in an order not lie as evenly as the planner believes.
+    double gamble = 0;
 };
 
 // How one query uses one relation, as the planner saw it after pulling up, folding and deriving.

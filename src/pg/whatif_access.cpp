@@ -236,8 +236,22 @@ void merge_join(const walker &w, PlannerInfo *root, const Path *path, weights at
     walk(w, root, merge->jpath.innerjoinpath, sort_inner ? at.blocked() : at, !sort_inner);
 }
 
+// The wanted rows may all lie at the other end of the order; ten times what the planner expects is not rare.
+double gamble_of(const LimitPath *limit) {
+    const Path *below = limit->subpath;
+    while (IsA(below, ProjectionPath))
+        below = as<ProjectionPath>(below)->subpath;
+    if (!IsA(below, IndexPath) || below->param_info != nullptr || below->pathkeys == NIL)
+        return 0;
+    const double read = as<IndexPath>(below)->indexselectivity * below->parent->tuples;
+    if (below->parent->rows > 0.3 * read || limit->path.total_cost > 0.5 * below->total_cost)
+        return 0;
+    return Min(below->total_cost, 10 * limit->path.total_cost) - limit->path.total_cost;
+}
+
 void limited(const walker &w, PlannerInfo *root, const Path *path, weights at, bool ordered) {
     const Path *below = as<LimitPath>(path)->subpath;
+    w.out->gamble += gamble_of(as<LimitPath>(path)) * at.run;
     const double run = below->total_cost - below->startup_cost;
     const double part = run > 0 ? (path->total_cost - below->startup_cost) / run : 1;
     walk(w, root, below, {at.startup, at.run * Min(1.0, Max(0.0, part))}, ordered);

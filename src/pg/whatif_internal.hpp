@@ -76,6 +76,9 @@ struct plan_leaf {
 struct plan_leaves {
     plan_leaf *leaves;
     int count, room;
+    // What the plan may cost more than it says: it reads rows in the order wanted, throws away those that other
+    // conditions do not want, and believes to be done soon because the wanted ones lie evenly in that order.
+    double gamble;
 };
 
 // What the running plan of this process injects and collects; null outside engine::plan.

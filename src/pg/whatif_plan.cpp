@@ -70,6 +70,7 @@ void engine::take_apart(const parsed &q, outcome *out) {
         leaves_of(top_, &found);
         MemoryContextSwitchTo(old);
     });
+    out->gamble = found.gamble;
     for (int i = 0; i < found.count; ++i) {
         const plan_leaf &l = found.leaves[i];
         const double now = l.startup_weight * l.path.startup + l.run_weight * (l.path.total - l.path.startup);
