@@ -1,8 +1,10 @@
 #include "advisor/builds.hpp"
 #include "advisor/advisor.hpp"
 #include "advisor/gain.hpp"
+#include "core/hold.hpp"
 #include "core/index_size.hpp"
 #include "pg/catalog_text.hpp"
+#include "pg/hold.hpp"
 #include "pg/index_sample.hpp"
 #include "pg/machine.hpp"
 #include "pg/query.hpp"
@@ -100,13 +102,12 @@ int64_t record(const pg::whatif::definition &d, const names &n, const std::strin
 
 int64_t enqueue_build(const pg::whatif::definition &d, const names &n, const std::string &command,
                       double delay) {
-    // Two concurrent builds on one table wait for each other: the later one begins later, and is
-    // tried again should they meet all the same.
+    // Two concurrent builds on one table wait for each other: the dispatcher runs them one by one.
     return pg::enqueue({.area = "advisor",
                         .command = command,
                         .object = d.spec.relation,
                         .cleanup = "DROP INDEX CONCURRENTLY IF EXISTS " + n.qualified(),
-                        .delay_seconds = delay + (pg::run_pending("advisor", d.spec.relation) ? 5.0 : 0.0),
+                        .delay_seconds = delay,
                         .retry_class = "database"});
 }
 
@@ -307,13 +308,40 @@ void build_expected() {
     }
 }
 
+// Drops what brought nothing, unless an old backup seems to run or unusually many would go at once: then
+// the indexes stay, as a hold, until a person drops them. A paused room's rounds do not come here, and its
+// queued drops rest.
+void drop_useless() {
+    const pg::result useless = pg::query("SELECT build, index, owner, verdict, watched_until_us, own,"
+                                         " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+                                         " FROM dbopt._index_watch_end()");
+    const int at_once = static_cast<int>(useless.size());
+    for (const pg::row &r : useless) {
+        const auto index = r.get<std::string>(1);
+        core::hold_question q;
+        q.last_success_us = r.get<int64_t>(4);
+        q.clock_us = r.get<int64_t>(6);
+        q.retiring = at_once;
+        q.of = r.get<int32_t>(5);
+        q.what = "indexes";
+        if (const std::string why = core::retirement_hold(q); !why.empty()) {
+            pg::note_hold("advisor", index, "drop", why + "; " + r.get<std::string>(3));
+            continue;
+        }
+        pg::release_hold("advisor", index);
+        enqueue_drop(index, r.get<Oid>(2));
+        pg::execute("UPDATE dbopt._index_build SET status = 'dropped', detail = $2, calls_since = 0 WHERE build_id = $1",
+                    {r.get<int64_t>(0), r.get<std::string>(3)});
+    }
+}
+
 } // namespace
 
 void background() {
     pg::transaction work;
     advance_all();
     build_expected();
-    pg::execute("SELECT dbopt._index_watch_end()");
+    drop_useless();
     work.commit();
 }
 

@@ -78,10 +78,6 @@ DBOPT_FUNCTION(dbopt_index_apply) {
                                                                  .expectation = {}}));
 }
 
-DBOPT_FUNCTION(dbopt_enqueue_index_drop) {
-    return args.result(advisor::enqueue_drop(args.get<std::string>(0), args.get<Oid>(1)));
-}
-
 DBOPT_FUNCTION(dbopt_index_expect) {
     advisor::expect(args.get<std::string>(0));
     return args.nothing();

@@ -220,9 +220,12 @@ $$;
 COMMENT ON FUNCTION dbopt._index_watch_begin IS 'internal: notes how long the statements that a new index serves took so far';
 REVOKE ALL ON FUNCTION dbopt._index_watch_begin FROM PUBLIC;
 
-CREATE FUNCTION dbopt._index_watch_end() RETURNS void
+-- Judges builds whose watch is over; returns those that brought nothing, for the round to drop or to hold.
+CREATE FUNCTION dbopt._index_watch_end()
+RETURNS TABLE (build bigint, index text, owner oid, verdict text, watched_until_us bigint, own int)
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE b record; w record; scans bigint; verdict text; qualified text;
+#variable_conflict use_column
+DECLARE b record; w record; scans bigint; why text; qualified text;
 BEGIN
     FOR b IN SELECT * FROM dbopt._index_build WHERE status = 'kept' AND watched_until < clock_timestamp() AND calls_since IS NULL LOOP
         qualified := format('%I.%I', b.index_schema, b.index_name);
@@ -234,29 +237,24 @@ BEGIN
             UPDATE dbopt._index_build SET calls_since = 0 WHERE build_id = b.build_id; -- gone, or the counters began anew
             CONTINUE;
         END IF;
-        UPDATE dbopt._index_build SET calls_since = w.calls, latency_after_ms = round((w.ms / nullif(w.calls, 0))::numeric, 4)
-        WHERE build_id = b.build_id;
-        verdict := CASE
+        why := CASE
             WHEN w.calls < 20 THEN NULL -- too few to judge by
             WHEN scans = 0 THEN format('%s calls of the statements it was for, and none has read it', w.calls)
             WHEN w.ms / w.calls > 1.2 * b.latency_before_ms AND w.ms / w.calls > b.latency_before_ms + 0.1
                 THEN format('the statements it was for take %s ms with it, %s ms before', round((w.ms / w.calls)::numeric, 2), round(b.latency_before_ms::numeric, 2)) END;
-        IF verdict IS NOT NULL THEN
-            PERFORM dbopt._enqueue_index_drop(qualified, b.requested_by::oid);
-            UPDATE dbopt._index_build SET status = 'dropped', detail = verdict WHERE build_id = b.build_id;
-        ELSIF w.calls >= 20 THEN
-            UPDATE dbopt._index_build SET detail = format('%s; measured: %s ms before, %s ms with it', detail,
-                round(b.latency_before_ms::numeric, 2), round((w.ms / w.calls)::numeric, 2)) WHERE build_id = b.build_id;
+        IF why IS NULL THEN
+            UPDATE dbopt._index_build SET calls_since = w.calls, latency_after_ms = round((w.ms / nullif(w.calls, 0))::numeric, 4),
+                detail = CASE WHEN w.calls >= 20 THEN format('%s; measured: %s ms before, %s ms with it', detail,
+                    round(b.latency_before_ms::numeric, 2), round((w.ms / w.calls)::numeric, 2)) ELSE detail END
+            WHERE build_id = b.build_id;
+            CONTINUE;
         END IF;
+        RETURN QUERY SELECT b.build_id, qualified, b.requested_by::oid, why, (extract(epoch FROM b.watched_until) * 1000000)::bigint,
+            (SELECT count(*)::int FROM dbopt._index_build AS k WHERE k.status = 'kept' AND k.parent_id IS NULL);
     END LOOP;
 END $$;
-COMMENT ON FUNCTION dbopt._index_watch_end IS 'internal: judges builds whose watch is over by what their statements really took';
+COMMENT ON FUNCTION dbopt._index_watch_end IS 'internal: builds whose watch is over and whose statements show no gain';
 REVOKE ALL ON FUNCTION dbopt._index_watch_end FROM PUBLIC;
-
-CREATE FUNCTION dbopt._enqueue_index_drop(index text, run_as oid) RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dbopt_enqueue_index_drop';
-COMMENT ON FUNCTION dbopt._enqueue_index_drop IS 'internal: queues DROP INDEX CONCURRENTLY of one of our own builds';
-REVOKE ALL ON FUNCTION dbopt._enqueue_index_drop FROM PUBLIC;
 
 CREATE FUNCTION dbopt.index_apply(ddl text, verify boolean = true, window_start time = NULL, window_end time = NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dbopt_index_apply';

@@ -58,5 +58,20 @@ is(eventually(q{SELECT status FROM dbopt.index_builds WHERE index LIKE '%for_m'}
 sql(q{SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off;} . q{SELECT pad FROM t WHERE m = 1 AND pad <> 'y';} x 30);
 is(eventually(q{SELECT status FROM dbopt.index_builds WHERE index LIKE '%for_m'}, 'dropped'), 'dropped', 'but no statement read it while it was watched');
 is(eventually(q{SELECT to_regclass('for_m') IS NULL}, 't'), 't', 'and it is gone');
+
+# ---- a watch that ended long ago (an old backup restored): held, not dropped; a paused room drops nothing ----
+sql(q{SELECT dbopt.index_apply('CREATE INDEX again_m ON t (m)')});
+is(eventually(q{SELECT status FROM dbopt.index_builds WHERE index LIKE '%again_m'}, 'kept'), 'kept', 'built again');
+sql(q{SELECT dbopt.pause('advisor')});
+sql(q{UPDATE dbopt._index_build SET watched_until = now() - interval '8 days', calls_then = calls_then - 50 WHERE index_name = 'again_m'});
+usleep(4_000_000);
+is(sql(q{SELECT count(*) FROM dbopt.holds WHERE area = 'advisor'}), '0', 'a paused room judges nothing');
+sql(q{SELECT dbopt.resume('advisor')});
+is(eventually(q{SELECT count(*) FROM dbopt.holds WHERE area = 'advisor' AND object LIKE '%again_m'}, '1'), '1', 'the drop is held');
+is(sql(q{SELECT status FROM dbopt.index_builds WHERE index LIKE '%again_m'}), 'kept', 'the build is as it was');
+is(sql(q{SELECT to_regclass('again_m') IS NOT NULL}), 't', 'and the index is there');
+sql(q{UPDATE dbopt._index_build SET watched_until = now() - interval '1 min' WHERE index_name = 'again_m'});
+is(eventually(q{SELECT to_regclass('again_m') IS NULL}, 't'), 't', 'in time it would have been dropped');
+is(eventually(q{SELECT count(*) FROM dbopt.holds WHERE area = 'advisor'}, '0'), '0', 'and the hold is over');
 $node->stop;
 done_testing();
