@@ -70,7 +70,17 @@ Node *inner_query(Node *statement, List **types) {
     }
 }
 
-Query *analyse(const char *sql, Oid *types, int count) {
+// A position in the text that was handed over is none in the statement that hands it over.
+void say_where(void *sql) {
+    const int at = geterrposition();
+    if (at <= 0)
+        return;
+    errposition(0);
+    internalerrposition(at);
+    internalerrquery(static_cast<const char *>(sql));
+}
+
+Query *analyse_here(const char *sql, Oid *types, int count) {
     List *raw = pg_parse_query(sql);
     if (list_length(raw) != 1)
         ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
@@ -96,6 +106,14 @@ Query *analyse(const char *sql, Oid *types, int count) {
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                         errmsg("this statement has no plan that indexes could change"),
                         errhint("SELECT, INSERT, UPDATE, DELETE and MERGE can be advised on.")));
+    return query;
+}
+
+Query *analyse(const char *sql, Oid *types, int count) {
+    ErrorContextCallback where{.previous = error_context_stack, .callback = say_where, .arg = const_cast<char *>(sql)};
+    error_context_stack = &where;
+    Query *query = analyse_here(sql, types, count);
+    error_context_stack = where.previous;
     return query;
 }
 
