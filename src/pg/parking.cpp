@@ -124,7 +124,8 @@ int ask_to_leave(const target &t, bool firmly) {
             if (s.database != t.database || s.state == slot_state::free)
                 continue;
             // A user's running job is only ended by DROP; the others fail as with any session.
-            if (s.pid != 0 && (t.drop || s.state == slot_state::ready)) {
+            // A reserved worker that has just finished waits for a database worker that has left.
+            if (s.pid != 0 && (t.drop || s.state == slot_state::ready || s.state == slot_state::finished)) {
                 leave[count++] = s.pid;
                 ++remain;
             }

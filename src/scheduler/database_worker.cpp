@@ -28,7 +28,7 @@ class database_worker {
             const uint64_t news = news_of(database_);
             const TimestampTz next = round(news);
             if (gone_)
-                return;
+                return disown_runs();
             const TimestampTz now = GetCurrentTimestamp();
             if (news_of(database_) == news_)
                 (void)pg::wait_latch(std::max<int64_t>((next - now) / 1000 + 1, 1));
@@ -47,6 +47,7 @@ class database_worker {
         if (failure->cancels() || extension_there())
             throw std::move(*failure);
         set_absent(database_, news_);
+        disown_runs();
         return false;
     }
 
@@ -55,6 +56,7 @@ class database_worker {
         news_ = news_of(database_);
         if (!look()) {
             set_absent(database_, news_);
+            disown_runs(); // dropped while the worker was parked for it
             return false;
         }
         looked_ = GetCurrentTimestamp();

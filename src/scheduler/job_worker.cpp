@@ -109,7 +109,8 @@ class job_worker {
                     slot_.pid = 0;
                     return std::nullopt;
                 }
-                if (!slot_.reserved)
+                // Parked: nobody collects the last outcome before this process has left; its slot keeps it.
+                if (!slot_.reserved || (slot_.state == slot_state::finished && is_parked_locked()))
                     return std::nullopt;
             }
             const int64_t step = std::min<int64_t>(idle_limit_ms - idle_ms + 1, 10 * 1000);
@@ -199,8 +200,11 @@ void on_exit(int, Datum index) {
             s.state = slot_state::free;
         }
         s.pid = 0;
-        if (const pg::crew::database_entry *e = pg::crew::find(s.database))
+        const pg::crew::database_entry *e = pg::crew::find(s.database);
+        if (e != nullptr && e->state != pg::crew::presence::absent)
             pid = e->pid;
+        else
+            s.state = slot_state::free; // no database, no extension: nobody will collect it
     }
     LWLockRelease(pg::crew::lock());
     pg::crew::wake(pid);

@@ -8,6 +8,7 @@
 #include "pg/worker.hpp"
 #include "scheduler/attach.hpp"
 #include "scheduler/scheduler.hpp"
+#include "scheduler/slots.hpp"
 
 namespace dbopt::scheduler {
 
@@ -34,6 +35,7 @@ class launcher {
             if (heard != news || now - scanned >= rescan_ms * 1000 || now < scanned) {
                 news = heard;
                 scan();
+                free_orphans();
                 scanned = now;
             }
             const int64_t nap = serve(now);

@@ -164,6 +164,36 @@ bool start_slot_worker(int slot) {
 
 bool cancel_run(int64_t run_id) { return pg::cancel_run(run_id); }
 
+void disown_runs() {
+    pid_t end[pg::crew::most_slots];
+    int count = 0;
+    {
+        pg::lock_guard hold(pg::crew::lock(), LW_EXCLUSIVE);
+        for (int i = 0; i < slot_count; ++i) {
+            run_slot &s = slots()[i];
+            if (s.database != MyDatabaseId || s.state == slot_state::free)
+                continue;
+            s.run_id = s.job_id = 0;
+            s.leave = true;
+            if (s.pid == 0)
+                s.state = slot_state::free; // one that was asked for finds nothing to do
+            else
+                end[count++] = s.pid;
+        }
+    }
+    for (int i = 0; i < count; ++i)
+        pg::crew::signal(end[i], true);
+}
+
+void free_orphans() {
+    pg::lock_guard hold(pg::crew::lock(), LW_EXCLUSIVE);
+    for (int i = 0; i < slot_count; ++i) {
+        run_slot &s = slots()[i];
+        if (s.state != slot_state::free && pg::crew::find(s.database) == nullptr && !pg::crew::alive(s.pid))
+            s.state = slot_state::free;
+    }
+}
+
 void bury_the_dead(TimestampTz now) {
     constexpr TimestampTz patience = 30 * 1000 * 1000;
     pg::lock_guard hold(pg::crew::lock(), LW_EXCLUSIVE);

@@ -51,6 +51,10 @@ std::vector<running> runs_in_slots();
 bool start_slot_worker(int slot);    // false: max_worker_processes is exhausted
 // Asks a run of this database to end; false when it has no slot. From any session.
 bool cancel_run(int64_t run_id);
+// The extension has gone: what still runs is ended, and is no run of the extension that may come after it.
+void disown_runs();
+// In the launcher: slots of databases that nobody serves any more and that no process holds become free.
+void free_orphans();
 // Slots whose process never came, or is gone without a word, become finished and unreported.
 void bury_the_dead(TimestampTz now);
 
