@@ -40,30 +40,40 @@ void counting::turned(size_t f, uint32_t group, const std::vector<wide> &before,
     }
 }
 
-void counting::add_values(Oid store, size_t number) {
-    family &f = families_[number];
-    const core::packed_layout l = value_layout(number);
-    count_store s(store, now_);
-    count_header h = check(s, l);
-    s.make_room(l, h, f.values.size());
-    const core::bucket_order o = core::order_by_bucket(f.values, h.buckets);
+// Each bucket with entries in `o` is read, `each` merges an entry into it (or says what is wrong), and
+// what has changed is written back.
+template <class Each>
+static void merge_buckets(count_store &s, count_header h, const core::packed_layout &l, const core::bucket_order &o,
+                          Each &&each) {
     core::bucket_merger m(l);
     for (uint32_t b = 0; b < h.buckets; ++b) {
         if (o.starts[b] == o.starts[b + 1])
             continue;
         const std::string_view old = s.get(static_cast<int32_t>(b));
         m.start(old.data(), old.size());
-        for (uint32_t i = o.starts[b]; i < o.starts[b + 1]; ++i) {
-            const uint32_t e = o.entries[i];
-            if (const char *fault = m.add(f.values.key(e), f.values.counters(e)))
+        for (uint32_t i = o.starts[b]; i < o.starts[b + 1]; ++i)
+            if (const char *fault = each(m, o.entries[i]))
                 raise({.code = ERRCODE_DATA_CORRUPTED, .message = std::string("counting state does not fit: ") + fault});
-            turned(number, f.owners[e], m.before(), m.after());
-        }
-        s.put(static_cast<int32_t>(b), m.bytes());
+        if (m.bytes() != old)
+            s.put(static_cast<int32_t>(b), m.bytes());
     }
     h.entries += m.fresh();
     if (!o.entries.empty())
         s.put_header(h);
+}
+
+void counting::add_values(Oid store, size_t number) {
+    family &f = families_[number];
+    const core::packed_layout l = value_layout(number);
+    count_store s(store, now_);
+    count_header h = check(s, l);
+    s.make_room(l, h, f.values.size());
+    merge_buckets(s, h, l, core::order_by_bucket(f.values, h.buckets), [&](core::bucket_merger &m, uint32_t e) {
+        const char *fault = m.add(f.values.key(e), f.values.counters(e));
+        if (fault == nullptr)
+            turned(number, f.owners[e], m.before(), m.after());
+        return fault;
+    });
 }
 
 TupleDesc counting::told() const {
@@ -113,29 +123,15 @@ void counting::add_groups(Oid store, const std::string &name) {
     count_store s(store, now_);
     count_header h = check(s, l);
     s.make_room(l, h, groups_->size());
-    const core::bucket_order o = core::order_by_bucket(*groups_, h.buckets, asked_);
-    core::bucket_merger m(l);
-    for (uint32_t b = 0; b < h.buckets; ++b) {
-        if (o.starts[b] == o.starts[b + 1])
-            continue;
-        const std::string_view old = s.get(static_cast<int32_t>(b));
-        m.start(old.data(), old.size());
-        for (uint32_t i = o.starts[b]; i < o.starts[b + 1]; ++i) {
-            const uint32_t e = o.entries[i];
-            const char *fault = m.add(groups_->key(e), groups_->counters(e));
-            if (fault == nullptr && m.after()[0] == 0)
-                for (const wide &left : m.after())
-                    fault = left != 0 ? "an empty group has a sum" : fault;
-            if (fault != nullptr)
-                raise({.code = ERRCODE_DATA_CORRUPTED, .message = std::string("counting state does not fit: ") + fault});
+    merge_buckets(s, h, l, core::order_by_bucket(*groups_, h.buckets, asked_), [&](core::bucket_merger &m, uint32_t e) {
+        const char *fault = m.add(groups_->key(e), groups_->counters(e));
+        if (fault == nullptr && m.after()[0] == 0)
+            for (const wide &left : m.after())
+                fault = left != 0 ? "an empty group has a sum" : fault;
+        if (fault == nullptr)
             tell(to, e, m.after());
-        }
-        if (m.bytes() != old)
-            s.put(static_cast<int32_t>(b), m.bytes());
-    }
-    h.entries += m.fresh();
-    if (!o.entries.empty())
-        s.put_header(h);
+        return fault;
+    });
 }
 
 void counting::add_to(const std::vector<Oid> &stores, const std::string &name) {
