@@ -327,7 +327,7 @@ std::string late_groups_sql(const view_form &f) {
     std::string keys, shown, counted, none, row;
     for (size_t k = 0; k < f.keys.size(); ++k) {
         const std::string name = "k" + std::to_string(k + 1);
-        keys += (k == l.position ? "t.k1 AS " + name : "d." + name) + ", ";
+        keys += (k == l.position ? "coalesce(d.dk, t.k1) AS " + name : "d." + name) + ", ";
         shown += f.keys[k].first + " AS " + name + ", ";
     }
     for (size_t s = 0; s < f.slots.size(); ++s) {
@@ -349,7 +349,7 @@ std::string late_groups_sql(const view_form &f) {
 }
 
 std::string signature(const view_form &f) {
-    std::string all = f.packed ? "packed1" : "tables";
+    std::string all = f.packed ? "packed2" : "tables";
     const auto add = [&](const std::string &part) { all += '\n' + part; };
     for (const auto &k : f.keys)
         add(k.first + " " + k.second.type);

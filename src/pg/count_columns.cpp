@@ -32,15 +32,42 @@ bool is_plain(Oid type) {
     }
 }
 
+// Types whose own hash sees every byte that tells values apart. Most do not, under no seed: int8 and all
+// times are folded to 32 bits, numeric has no sign, arrays no dimensions, jsonb no brackets that close.
 Oid hash_function(Oid type) {
-    return lookup_type_cache(type, TYPECACHE_HASH_EXTENDED_PROC)->hash_extended_proc;
+    switch (type) {
+    case TEXTOID:
+    case VARCHAROID:
+    case BPCHAROID:
+    case NAMEOID:
+    case BYTEAOID:
+    case UUIDOID:
+    case FLOAT4OID:
+    case FLOAT8OID:
+    case INETOID:
+    case CIDROID:
+    case MACADDROID:
+    case MACADDR8OID:
+        return lookup_type_cache(type, TYPECACHE_HASH_EXTENDED_PROC)->hash_extended_proc;
+    default:
+        return InvalidOid;
+    }
+}
+
+uint64 hash_part(key_part &p, Datum value, uint64 seed) {
+    if (p.plain)
+        return hash_bytes_extended(reinterpret_cast<const unsigned char *>(&value), p.length, seed); // little endian
+    if (!p.numeric)
+        return DatumGetUInt64(FunctionCall2Coll(&p.hash, p.collation, value, UInt64GetDatum(seed)));
+    const char *digits = numeric_normalize(DatumGetNumeric(value)); // 1.0 and 1.00 are "1"
+    return hash_bytes_extended(reinterpret_cast<const unsigned char *>(digits), static_cast<int>(strlen(digits)), seed);
 }
 
 } // namespace
 
 bool can_be_key(Oid type) {
     const Oid base = getBaseType(type);
-    return is_plain(base) || OidIsValid(hash_function(base));
+    return is_plain(base) || base == NUMERICOID || OidIsValid(hash_function(base));
 }
 
 key_shape make_key_shape(TupleDesc desc, const int *columns, int count) {
@@ -55,11 +82,14 @@ key_shape make_key_shape(TupleDesc desc, const int *columns, int count) {
         s.parts[i].collation = a->attcollation;
         s.exact = s.exact && is_plain(type) && count <= 8;
         s.bytes += s.exact ? a->attlen : 0;
+        s.parts[i].plain = is_plain(type);
+        s.parts[i].numeric = type == NUMERICOID;
+        if (s.parts[i].plain || s.parts[i].numeric)
+            continue;
         const Oid hash = hash_function(type);
-        if (OidIsValid(hash))
-            fmgr_info(hash, &s.parts[i].hash);
-        else if (!is_plain(type))
+        if (!OidIsValid(hash))
             elog(ERROR, "type %u has no hash function", type);
+        fmgr_info(hash, &s.parts[i].hash);
     }
     if (s.bytes > 16 || !s.exact) {
         s.exact = false;
@@ -90,9 +120,7 @@ void write_key(const key_shape &s, TupleTableSlot *row, const uint64_t *seeds, c
         for (int n = 0; n < 2; ++n)
             h[n] = hash_combine64(h[n], row->tts_isnull[p.column]
                                             ? seeds[n] + 1
-                                            : DatumGetUInt64(FunctionCall2Coll(&p.hash, p.collation,
-                                                                               row->tts_values[p.column],
-                                                                               UInt64GetDatum(seeds[n]))));
+                                            : hash_part(p, row->tts_values[p.column], seeds[n]));
     }
     memcpy(to, h, 16);
 }
@@ -112,8 +140,13 @@ int64 scaled_number(Oid type, Datum value, Datum power) {
         return DatumGetInt32(value);
     case INT8OID:
         return DatumGetInt64(value);
-    default:
-        return DatumGetInt64(DirectFunctionCall1(numeric_int8, DirectFunctionCall2(numeric_mul, value, power)));
+    default: {
+        const Datum n = DirectFunctionCall2(numeric_mul, value, power);
+        const int64 whole = DatumGetInt64(DirectFunctionCall1(numeric_int8, n));
+        if (!DatumGetBool(DirectFunctionCall2(numeric_eq, n, NumericGetDatum(int64_to_numeric(whole)))))
+            elog(ERROR, "a number has more digits behind the point than its type");
+        return whole;
+    }
     }
 }
 

@@ -7,6 +7,7 @@ namespace dbopt::pg {
 struct key_part {
     int column;
     int16 length;
+    bool plain, numeric; // hashed here; others by their type
     Oid collation;
     FmgrInfo hash;
 };

@@ -8,8 +8,8 @@
 //
 // stores[0] holds the groups, stores[1 + f] the values of family f: distinct arguments of one type share
 // their entries, so that COUNT(DISTINCT x) and COUNT(DISTINCT CASE … THEN x END) need one look-up.
-// Keys of plain fixed-length types that fit 16 bytes are kept as they are; others as 128 bits of the type's own
-// hash functions under two secret seeds.
+// Keys of plain fixed-length types that fit 16 bytes are kept as they are; others as 128 bits of hashes under two
+// secret seeds, of the bytes that tell values apart.
 #pragma once
 #include "core/packed_counts.hpp"
 #include "core/view_form.hpp"

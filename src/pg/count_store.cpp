@@ -141,7 +141,8 @@ void count_store::put_header(const count_header &h) {
 // What is inserted here is of this command: the scan under way does not see it.
 void count_store::make_room(const core::packed_layout &l, count_header &h, uint64_t more) {
     const uint64_t entries = static_cast<uint64_t>(h.entries) + more;
-    if (entries * static_cast<uint64_t>(l.width()) / h.buckets < 2800)
+    const uint64_t width = static_cast<uint64_t>(l.width());
+    if (entries * width / h.buckets < (width > 150 ? 1400 : 2800)) // few entries vary more in number
         return;
     const uint32_t buckets = l.buckets_for(entries), parts = buckets / h.buckets;
     if (parts < 2)
@@ -157,6 +158,7 @@ void count_store::make_room(const core::packed_layout &l, count_header &h, uint6
                 put(static_cast<int32_t>(b + p * h.buckets), split[p]);
     }
     h.buckets = buckets;
+    put_header(h); // whether or not there is anything to add
     call([] {
         CommandCounterIncrement();
         UpdateActiveSnapshotCommandId();

@@ -4,6 +4,7 @@
 
 extern "C" {
 #include "catalog/pg_aggregate.h"
+#include "utils/fmgroids.h"
 }
 
 namespace dbopt::pg::views {
@@ -33,9 +34,9 @@ int fixed_scale(Node *n) {
         return scale;
     }
     // An integer turned numeric has no digits behind the point.
-    if (IsA(n, FuncExpr) && list_length(((FuncExpr *)n)->args) == 1) {
-        const Oid from = exprType((Node *)linitial(((FuncExpr *)n)->args));
-        if (from == INT2OID || from == INT4OID || from == INT8OID)
+    if (IsA(n, FuncExpr)) {
+        const Oid f = ((FuncExpr *)n)->funcid;
+        if (f == F_NUMERIC_INT2 || f == F_NUMERIC_INT4 || f == F_NUMERIC_INT8)
             return 0;
     }
     return -1;

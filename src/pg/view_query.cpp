@@ -274,7 +274,11 @@ void reader::read_output(Oid matview) {
         read_aggregate((Aggref *)aggregates[i], (int)i);
     for (Node *k : key_nodes)
         packable = packable && call([&] { return can_be_key(exprType(k)); });
-    form.packed = packable && form.what == core::view_form::kind::counted;
+    // Buckets of few wide entries differ too much in length to fit their pages.
+    size_t entry = 24;
+    for (const core::slot &s : form.slots)
+        entry += s.what == core::slot::kind::sum ? 16 : 8;
+    form.packed = packable && entry <= 400 && form.what == core::view_form::kind::counted;
     if (form.what == core::view_form::kind::recomputed && key_nodes.empty())
         refuse("it aggregates everything into one row, with an aggregate that needs all rows again");
     final_pass = form.what != core::view_form::kind::recomputed;
