@@ -241,6 +241,9 @@ attempt try_adoption(work &w, int64_t max_lock_ms) {
             outcome = attempt::above;
             return;
         }
+        if (align_rights(w))
+            return; // busy: the next try swaps
+        refuse_if_altered(w);
         work swapped = w;
         swap_adopted(swapped);
         const int64_t took = (pg::clock().us - began) / 1000;

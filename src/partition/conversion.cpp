@@ -210,6 +210,12 @@ int64_t apply_changes(work &w) {
     const pg::as_owner owner(pg::owner_of(w.source));
     const work_names n = names_of(w);
     const std::vector<std::string> keys = identity_columns(w.source, w.key_column);
+    // Forced in the meantime, it would keep rows from the copy: nobody forces it while we hold the lock.
+    pg::query("LOCK TABLE ONLY " + pg::qualified_name(w.source) + " IN ACCESS SHARE MODE");
+    if (hides_rows_from_owner(w.source))
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                   .message = "row-level security of " + pg::qualified_name(w.source) + " is forced: the owner may not see all rows",
+                   .hint = "ALTER TABLE " + pg::qualified_name(w.source) + " NO FORCE ROW LEVEL SECURITY, and call again."});
     // A deferred check would run at COMMIT, with other rights than the owner's.
     pg::query("SET CONSTRAINTS ALL IMMEDIATE");
     const std::string columns = join(stored_columns(w.source), ", ");

@@ -95,6 +95,11 @@ set_config cutting(const convert_options &o, const pg::relation_info &info);
 Oid make_staging(const std::string &staging, const pg::relation_info &info, const convert_options &o);
 void make_partition(const open_set &s, Oid source, const core::bounds *range);
 bool build_next_index(const work &w);
+// likeness.cpp
+// Gives the copy the rights and row security that the source has by now. True when it lacked some.
+bool align_rights(const work &w);
+std::vector<std::string> differences(Oid source, Oid copy, bool not_null); // columns and checks
+void refuse_if_altered(const work &w); // since the copy was made
 // adopt.cpp
 void prepare_adoption(const convert_options &o);
 void adopt(work &w, const convert_options &o); // commits

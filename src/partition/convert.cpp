@@ -153,8 +153,10 @@ void swap(work &w, int64_t max_lock_ms) {
     swap_at_a_calm_moment(w, hold_ms, [&] {
         pg::query("LOCK TABLE ONLY " + pg::qualified_name(w.source) + " IN ACCESS EXCLUSIVE MODE");
         const int64_t began = pg::clock().us;
-        if (waiting_changes(w) > 0)
+        // What was granted or revoked meanwhile: the copy gets it, and the next try swaps.
+        if (waiting_changes(w) > 0 || align_rights(w))
             return false;
+        refuse_if_altered(w);
         work swapped = w; // a failed try leaves w as it was
         swap_converted(swapped);
         const int64_t took = (pg::clock().us - began) / 1000;
@@ -208,6 +210,7 @@ void convert(const convert_options &o) {
         w = load_work(o.source);
     } else {
         pg::require_owner(o.source);
+        w->accept_lost = w->accept_lost || o.accept_lost;
     }
     if (o.adopt) {
         adopt(*w, o);

@@ -4,7 +4,6 @@
 // table notes what changes; a join of both tables then finds the rows that differ; they are applied
 // as the changes of a conversion are, the contents are proved equal, and a short swap gives the old
 // table its name back. None of it costs anything before it is asked for.
-#include "partition/recipe_sql.hpp"
 #include "partition/swapper.hpp"
 #include "pg/bulk_copy.hpp"
 #include "pg/pause.hpp"
@@ -26,16 +25,8 @@ std::vector<std::string> obstacles(Oid partitioned, Oid old) {
     for (const plan_row &r : dependents_of(partitioned))
         if (r.kind == "obstacle")
             all.push_back(r.item + ": " + r.detail);
-    const pg::as_owner owner(pg::owner_of(partitioned));
-    for (const pg::row r : pg::query(
-             "WITH c AS (SELECT attrelid, attname, format_type(atttypid, atttypmod), attcollation, attnotnull, attidentity, attgenerated, "
-             "(SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = attrelid AND adnum = attnum) FROM pg_attribute "
-             "WHERE attrelid IN ($1, $2) AND attnum > 0 AND NOT attisdropped), "
-             "k AS (SELECT conrelid, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid IN ($1, $2) AND contype = 'c') "
-             "SELECT DISTINCT quote_ident(name) FROM ("
-             "(SELECT (c).attname AS name, to_jsonb(c) - 'attrelid' AS j, attrelid AS t FROM c UNION ALL SELECT (k).conname, to_jsonb(k) - 'conrelid', conrelid FROM k)) x "
-             "GROUP BY name, j HAVING count(*) <> 2", {partitioned, old}))
-        all.push_back(r.get<std::string>(0) + ": is not the same in both tables any more");
+    for (const std::string &d : differences(partitioned, old, true))
+        all.push_back(d);
     for (const pg::row r : pg::query("SELECT quote_ident(conname), conrelid::regclass::text FROM pg_constraint WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {partitioned}))
         all.push_back(r.get<std::string>(0) + ": foreign key of " + r.get<std::string>(1) + " refers to the partitioned table");
     if (hides_rows_from_owner(partitioned))
@@ -91,20 +82,11 @@ void note_differences(work &w) {
     pg::commit_and_restart();
 }
 
-// Rights, comment and row security as the partitioned table has them by now.
-void equal_rights(const swapper &s) {
-    const std::string name = s.final_name();
-    for (const pg::row r : pg::query("SELECT DISTINCT CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END "
-                                     "FROM pg_class, aclexplode(relacl) WHERE oid = $1 AND grantee <> relowner", {s.w.staging}))
-        pg::query("REVOKE ALL ON " + name + " FROM " + r.get<std::string>(0));
-    const pg::result found = pg::query(recipe_sql, {s.w.source, pg::value(Oid{0})});
-    if (!found[0].null(6))
-        for (std::string command : found[0].get<std::vector<std::string>>(6)) {
-            for (size_t at; (at = command.find('\1')) != std::string::npos;)
-                command.replace(at, 1, name);
-            pg::query(command);
-        }
-    pg::query("ALTER TABLE " + name + (s.old_table.row_security ? " ENABLE" : " DISABLE") + " ROW LEVEL SECURITY");
+// The comment that the partitioned table has by now; rights are the same already.
+void equal_comment(const swapper &s) {
+    const auto comment = pg::scalar<std::string>("SELECT obj_description($1, 'pg_class')", {s.w.source});
+    if (comment)
+        pg::query("COMMENT ON TABLE " + s.final_name() + " IS " + pg::quote_literal(*comment));
 }
 
 // Its own triggers and policies are out of date; the partitioned table's take their place.
@@ -166,7 +148,7 @@ void swap_back(work &w, const work &finished) {
         for (const auto &[name, definition] : keys)
             pg::query("ALTER TABLE " + s.old_qualified() + " DROP CONSTRAINT " + name);
         add_trusted_keys(w.staging, keys);
-        equal_rights(s);
+        equal_comment(s);
         for (const std::string &command : s.later)
             pg::query(command);
     }
@@ -240,10 +222,11 @@ void revert(const work &finished) {
         swap_at_a_calm_moment(w, hold_ms, [&] {
             pg::query("LOCK TABLE " + pg::qualified_name(w.source) + " IN ACCESS EXCLUSIVE MODE"); // partitions, too
             pg::query("LOCK TABLE ONLY " + pg::qualified_name(w.staging) + " IN ACCESS EXCLUSIVE MODE");
-            if (waiting_changes(w) > 0)
+            if (waiting_changes(w) > 0 || align_rights(w))
                 return false;
             if (storage_now(w.source) != storage)
                 return true; // what went past the trigger is found by another look
+            refuse_if_altered(w);
             work back = w;
             swap_back(back, finished);
             return swapped = true;
