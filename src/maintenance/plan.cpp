@@ -188,13 +188,21 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_repack')
      WHERE i.indrelid = $1 AND i.indisclustered AND i.indisvalid),
     pg_catalog.current_database())";
 
+// A name may hold quotes, and someone is going to paste the command.
+std::string shell_word(const std::string &text) {
+    std::string out = "'";
+    for (const char c : text)
+        out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return out + "'";
+}
+
 rewrite how_to_rewrite(const pg::relation_info &table) {
     const std::string name = table.qualified();
     if (pg::is_catalog(table))
         return {"VACUUM (FULL, ANALYZE) " + name, "system catalog: sessions wait while it runs"};
     const pg::result found = pg::query(rewrite_sql, {table.oid});
     if (found[0].get<bool>(0))
-        return {"pg_repack --no-order --table='" + name + "' " + found[0].get<std::string>(2),
+        return {"pg_repack --no-order --table=" + shell_word(name) + " " + shell_word(found[0].get<std::string>(2)),
                 "in the shell; locks the table only at its beginning and end"};
     if (!found[0].null(1))
         return {"CLUSTER " + name, "in the order of " + found[0].get<std::string>(1) +

@@ -1,6 +1,6 @@
 -- Maintenance: what is planned and why; what is ours to remove.
 BEGIN;
-SELECT plan(44);
+SELECT plan(45);
 SET LOCAL search_path = public, pg_catalog;
 SET LOCAL dbopt.reindex_min_size = '64kB';
 
@@ -96,6 +96,16 @@ SELECT is_empty($$SELECT * FROM p WHERE relation = 'hollow'::regclass AND comman
 ALTER TABLE hollow DROP COLUMN v;
 SELECT matches((SELECT action || ': ' || command || ': ' || reason FROM p WHERE relation = 'hollow'::regclass AND command LIKE '%FULL%'),
     '^advise: VACUUM \(FULL, ANALYZE\) public.hollow: measured: 9\d.\d % of .*would be given back', 'a rewrite that gives back much is advised, measured now');
+
+-- The name of a table is its owner's, the shell in which the advice is pasted is the administrator's.
+ALTER TABLE hollow ADD PRIMARY KEY (id);
+ALTER TABLE hollow RENAME TO "it's; $(id) '";
+SET LOCAL allow_system_table_mods = on;
+INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion) VALUES (1, 'pg_repack', 10, 2200, false, '1');
+SELECT matches((SELECT command FROM p WHERE relation = '"it''s; $(id) ''"'::regclass AND command LIKE 'pg_repack%'),
+    $$^pg_repack --no-order --table='public\."it'\\''s; [$]\(id\) '\\''"' '[^']+'$$, 'a shell sees the name of a table as one word');
+DELETE FROM pg_extension WHERE extname = 'pg_repack';
+SET LOCAL allow_system_table_mods = off;
 
 -- Windows of jobs.
 SELECT is(dbopt._window_end('22:00', '06:00', 'UTC', '2026-03-01 23:30+00'), '2026-03-02 06:00+00', 'a window over midnight closes tomorrow');
