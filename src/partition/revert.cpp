@@ -115,7 +115,8 @@ void rename_back(const swapper &s, const work &finished) {
     const std::string schema = pg::quote_identifier(s.old_table.schema) + ".";
     const auto rename = [&](Oid index, const std::string &to) {
         const pg::result at = pg::query("SELECT x.relname::text, c.conname IS NOT NULL, i.indrelid::oid FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid LEFT JOIN pg_constraint c "
-                                        "ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype IN ('p', 'u', 'x') WHERE i.indexrelid = $1", {index});
+                                        "ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype IN ('p', 'u', 'x') WHERE i.indexrelid = $1 AND i.indrelid IN ($2, $3)",
+                                        {index, s.w.source, s.w.staging});
         if (at.empty() || at[0].get<std::string>(0) == to)
             return;
         const std::string from = pg::quote_identifier(at[0].get<std::string>(0));
@@ -162,7 +163,15 @@ void swap_back(work &w, const work &finished) {
 
 // Foreign keys that the conversion had to drop. Where rows do not fit any more, they are reported.
 void restore_keys(const work &finished) {
+    // OIDs of another database, after a dump and its restore, name tables of anybody.
+    const std::vector<index_name> known = names_of_indexes(finished);
+    const bool ours = !known.empty() && pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = $1 AND indrelid = $2)",
+                                                         {known[0].index, finished.source}).value_or(false);
     for (const std::string &key : finished.lost_keys) {
+        if (!ours) {
+            pg::notice("a foreign key that the conversion dropped is not back: the database was restored from a dump", key.substr(key.find(' ') + 1));
+            continue;
+        }
         const Oid table = static_cast<Oid>(std::stoul(key));
         if (!pg::find_relation(table))
             continue;
