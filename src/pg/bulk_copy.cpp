@@ -101,7 +101,13 @@ class sink {
 int64_t bulk_copy(const copy_request &request) {
     Relation source = call([&] {
         PushActiveSnapshot(GetTransactionSnapshot());
-        return table_open(request.source, AccessShareLock);
+        Relation r = table_open(request.source, AccessShareLock);
+        require_tid_ranges(r);
+        if (request.key_attribute <= 0)
+            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                            errmsg("%s has lost its partition key column", RelationGetRelationName(r)),
+                            errhint("It was dropped or renamed meanwhile.")));
+        return r;
     });
     const TupleDesc desc = RelationGetDescr(source);
     const Oid type = getBaseType(TupleDescAttr(desc, request.key_attribute - 1)->atttypid);
@@ -159,6 +165,13 @@ void flush_wal() {
     const XLogRecPtr upto = std::max(XactLastRecEnd, XactLastCommitEnd);
     if (upto != InvalidXLogRecPtr)
         call([&] { XLogFlush(upto); });
+}
+
+void require_tid_ranges(Relation r) {
+    if (r->rd_tableam == nullptr || r->rd_tableam->scan_set_tidrange == nullptr || r->rd_tableam->scan_getnextslot_tidrange == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("%s cannot be read by ranges of row numbers", RelationGetRelationName(r)),
+                        errdetail("It is a foreign table, or its access method lacks this.")));
 }
 
 uint32_t blocks_of(Oid relation) {

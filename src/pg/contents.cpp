@@ -1,4 +1,5 @@
 #include "pg/contents.hpp"
+#include "pg/bulk_copy.hpp"
 #include "pg/memory.hpp"
 #include "pg/parallel.hpp"
 #include "pg/partition_catalog.hpp"
@@ -56,7 +57,7 @@ bool counts(const FormData_pg_attribute *a) { return !a->attisdropped && a->attg
 
 // Inside of call().
 void map_columns(TupleDesc like, int16_t key_attribute, TupleDesc table, column_map &m) {
-    m.count = 0;
+    m.count = m.key = 0;
     for (int i = 0; i < like->natts; ++i) {
         const FormData_pg_attribute *wanted = TupleDescAttr(like, i), *found = nullptr;
         if (!counts(wanted))
@@ -78,6 +79,9 @@ void map_columns(TupleDesc like, int16_t key_attribute, TupleDesc table, column_
         }
         ++m.count;
     }
+    if (m.key == 0)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("a table has lost its partition key column"),
+                        errhint("It was dropped or renamed while the tables were being compared.")));
 }
 
 // Inside of call(); what is detoasted goes to the current context.
@@ -102,6 +106,7 @@ uint32_t range_of(const core::position *edges, uint32_t count, core::position p)
 // Inside of call().
 void hash_piece(shared_plan &plan, const piece &p, MemoryContext values, core::content_sum *sums) {
     Relation like = table_open(plan.like, AccessShareLock), table = table_open(p.table, AccessShareLock);
+    require_tid_ranges(table);
     auto *m = static_cast<column_map *>(palloc(sizeof(column_map)));
     map_columns(RelationGetDescr(like), plan.key_attribute, RelationGetDescr(table), *m);
     TupleTableSlot *slot = table_slot_create(table, nullptr);
@@ -158,6 +163,7 @@ std::vector<piece> pieces_of(const contents_request &r) {
         for (const Oid table : *side) {
             tables.emplace_back(table, call([&] {
                 Relation rel = table_open(table, AccessShareLock);
+                require_tid_ranges(rel); // a foreign table has no blocks, and would pass for an empty one
                 const BlockNumber blocks = RelationGetNumberOfBlocks(rel);
                 table_close(rel, NoLock); // locked until the transaction ends
                 return blocks;

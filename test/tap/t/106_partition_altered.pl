@@ -7,7 +7,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Dbopt::Test;
 
-my $node = dbopt_cluster('altered', "fsync = off\n");
+my $node = dbopt_cluster('altered', "restart_after_crash = on\nfsync = off\n");
 $node->start;
 $node->safe_psql('postgres', q{
     CREATE EXTENSION dbopt;
@@ -75,6 +75,17 @@ $node->safe_psql('postgres', q{SET client_min_messages = error;
     CALL dbopt.partition_convert_abort('src');});
 is($node->safe_psql('postgres', q{SELECT relkind, (SELECT string_agg(conname, ' ') FROM pg_constraint WHERE conrelid = 'other'::regclass AND contype <> 'n') FROM pg_class WHERE oid = 'src'::regclass}),
     'r|other_u', 'the way back leaves relations alone that only have the numbers of old ones');
+# the key column goes by another name when the copy goes on
+$node->safe_psql('postgres', 'CREATE TABLE named (id bigint, ts timestamptz, PRIMARY KEY (id, ts)); INSERT INTO named VALUES (1, now())');
+my ($out, $err);
+$node->psql('postgres', "SET dbopt.debug_crash_point = 'convert:piece'; CALL dbopt.partition_convert('named', 'ts', '1 month')", stdout => \$out, stderr => \$err);
+$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
+$node->safe_psql('postgres', 'ALTER TABLE named RENAME ts TO other');
+$node->psql('postgres', "CALL dbopt.partition_convert('named', 'ts', '1 month')", stdout => \$out, stderr => \$err);
+like($err, qr/has lost its partition key column/, 'a key column that was renamed is missed');
+$node->safe_psql('postgres', 'ALTER TABLE named RENAME other TO ts');
+$node->safe_psql('postgres', "SET client_min_messages = error; CALL dbopt.partition_convert('named', 'ts', '1 month')");
+is($node->safe_psql('postgres', q{SELECT relkind, (SELECT count(*) FROM named) FROM pg_class WHERE oid = 'named'::regclass}), 'p|1', 'with its name back it goes on');
 ok(no_crash($node), 'no process crashed by itself');
 $node->stop;
 done_testing();
