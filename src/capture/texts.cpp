@@ -78,10 +78,23 @@ std::string load_text(const slot &s) {
     return out.size() == length ? out : std::string();
 }
 
+// The place of a set in the reservoir, or one past it: the n-th set offered is kept with probability sets / n. The
+// last digits of a running time are chance enough. Vitter, Random sampling with a reservoir, 1985, algorithm R.
+static uint32_t place_of(uint32_t offered, const pg::statement_end &e) {
+    const uint64_t noise = (e.run_ns + offered) * 0x9E3779B97F4A7C15u;
+    return offered < sets ? offered : static_cast<uint32_t>((noise >> 32) * (uint64_t{offered} + 1) >> 32);
+}
+
 // One set in 512 bytes: a count, then type, length (-1: NULL) and text of each parameter.
 void store_sample(slot *s, const pg::statement_end &e) {
     if (redact || e.parameters == nullptr || e.parameters->numParams <= 0 || e.parameters->numParams > 40)
         return;
+    // Decided before values become text, which costs more than all else that capture does.
+    const uint32_t place = place_of(s->samples.load(relaxed), e);
+    if (place >= sets) {
+        s->samples.fetch_add(1, relaxed);
+        return;
+    }
     char set[set_bytes] = {};
     size_t at = sizeof(uint32_t);
     const auto count = static_cast<uint32_t>(e.parameters->numParams);
@@ -104,9 +117,8 @@ void store_sample(slot *s, const pg::statement_end &e) {
             memcpy(set + at + sizeof(Oid) + sizeof length, text, bytes);
         at += sizeof(Oid) + sizeof length + bytes;
     }
-    // The first sets fill the room; later ones replace one of them in turn, ever more rarely.
-    const uint32_t taken = s->samples.fetch_add(1, relaxed);
-    pg::write_at(sample_file, set_offset(*s, taken % sets), set, set_bytes);
+    const uint32_t taken = s->samples.fetch_add(1, relaxed); // another backend may have been faster
+    pg::write_at(sample_file, set_offset(*s, taken < sets ? taken : place), set, set_bytes);
 }
 
 std::vector<std::vector<parameter>> load_samples(const slot &s) {

@@ -21,8 +21,13 @@ SELECT id / (kind - 3) FROM cap.t;
 \set ON_ERROR_STOP on
 BEGIN; DECLARE cap_c CURSOR FOR SELECT * FROM cap.t ORDER BY id; FETCH 7 FROM cap_c; FETCH 3 FROM cap_c; COMMIT;
 SELECT 'sec' || 'ret' AS x;
+SET dbopt.sample_every = 1;
+PREPARE cap_r(text) AS SELECT count(*) FROM cap.t WHERE kind::text = $1;
+SELECT format('EXECUTE cap_r(%L)', 'reservoir' || lpad(i::text, 3, '0')) FROM generate_series(1, 300) i \gexec
+DEALLOCATE cap_r;
+RESET dbopt.sample_every;
 BEGIN;
-SELECT plan(11);
+SELECT plan(13);
 SELECT is(calls, 2::bigint, 'constants do not tell statements apart') FROM dbopt.workload WHERE query = 'SELECT count(*) FROM cap.t WHERE kind = ?';
 SELECT is(rows, 2::bigint, 'rows are counted') FROM dbopt.workload WHERE query = 'SELECT count(*) FROM cap.t WHERE kind = ?';
 SELECT is(calls, 2::bigint, 'EXECUTE counts as the prepared statement') FROM dbopt.workload WHERE query LIKE '%id FROM cap.t WHERE kind = $1';
@@ -33,6 +38,8 @@ SELECT is(errors, 1::bigint, 'a statement that ends in an error counts') FROM db
 SELECT is(sum(rows), 10::numeric, 'fetched rows') FROM dbopt.workload WHERE query LIKE 'FETCH ? FROM cap_c';
 SELECT is((SELECT count(*) FROM dbopt.workload WHERE query LIKE '%''sec''%'), 0::bigint, 'literals are not shown');
 SELECT ok((SELECT bool_and(p50_ms <= p95_ms AND p95_ms <= p99_ms AND p99_ms <= max_ms AND min_ms <= p50_ms) FROM dbopt.workload), 'percentiles are ordered and within the extremes');
+SELECT is(samples, 4::bigint, 'four sets of 300 are kept') FROM dbopt.workload WHERE query LIKE '%WHERE kind::text = $1';
+SELECT ok(count(DISTINCT n) = 4 AND max(n) - min(n) > 3, 'and not just the first or the last ones') FROM (SELECT (regexp_matches(encode(pg_read_binary_file('pg_stat_tmp/dbopt_samples.stat'), 'escape'), 'reservoir(\d{3})', 'g'))[1]::int AS n) r;
 SELECT is(dbopt._redacted(E'SELECT 1, ''a''''b'', E''x\\''y'', $$z$$, $1, t2.c3, "q 1", 1.5e-3 -- c\n/* x /* y */ */ FROM t'), 'SELECT ?, ?, ?, ?, $1, t2.c3, "q 1", ? FROM t', 'redaction');
 SELECT * FROM finish();
 ROLLBACK;
