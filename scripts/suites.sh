@@ -127,7 +127,8 @@ suite_logs() {
     for f in "$WORK"/main/log "$TREE"/test/tap/tmp_check/log/*.log; do
         [ -f "$f" ] || continue
         b=$bad; [ "$f" = "$WORK/main/log" ] && b="$bad|PANIC|terminated by signal"
-        if grep -nE "$b" "$f" | grep -vE 'STATEMENT:|LOG:  statement:' >"$WORK/hits"; then
+        # A line that begins with a tab goes on with a statement's text.
+        if grep -nE "$b" "$f" | grep -vE 'STATEMENT:|LOG:  statement:|^[0-9]+:\s' >"$WORK/hits"; then
             n=$((n + 1)); echo "not ok - $f"; head -10 "$WORK/hits"
         else p=$((p + 1)); fi
     done

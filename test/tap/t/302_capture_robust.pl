@@ -34,7 +34,7 @@ for my $libraries ('pg_stat_statements,auto_explain,dbopt', 'dbopt,auto_explain,
 }
 
 # ---- an error in the middle restores nesting: the next statement is at top level again ----
-my $node = dbopt_cluster('capture_robust', "dbopt.enabled = off\ndbopt.log_slow_queries = off\n");
+my $node = dbopt_cluster('capture_robust', "dbopt.enabled = off\ndbopt.log_slow_queries = off\n", extra => ['--encoding=UTF8', '--locale=C']);
 $node->start;
 $node->safe_psql('postgres', q{CREATE EXTENSION dbopt; CREATE TABLE t AS SELECT generate_series(1, 1000) AS a;
 	CREATE FUNCTION deep(n int) RETURNS int LANGUAGE plpgsql AS $$
