@@ -292,4 +292,17 @@ bool try_briefly(const std::function<void()> &f, int64_t timeout_ms, std::string
     throw std::move(*failure);
 }
 
+void within_lock_wait(Oid relation, const std::function<void()> &f) {
+    const int64_t deadline = pg::clock().us + int64_t{config.lock_wait_s} * core::us_per_second;
+    while (!try_briefly(f)) {
+        pg::commit_and_restart();
+        if (pg::clock().us > deadline)
+            pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE,
+                       .message = "no lock on " + pg::qualified_name(relation) + " within dbopt.partition_lock_wait",
+                       .hint = "Another transaction holds it: see dbopt.blocking. Nothing was changed."});
+        pg::pause(200);
+    }
+    pg::commit_and_restart();
+}
+
 } // namespace dbopt::partition

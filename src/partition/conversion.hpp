@@ -70,6 +70,8 @@ void swap_at_a_calm_moment(work &w, int64_t hold_ms, const std::function<bool()>
 // Tries f once in a subtransaction under dbopt.partition_lock_timeout. False: a lock was missing, `why`
 // says what the server said.
 bool try_briefly(const std::function<void()> &f, int64_t timeout_ms = 0, std::string *why = nullptr);
+// Tries briefly, again and again for dbopt.partition_lock_wait, and commits; 55P03 naming the relation when all fail.
+void within_lock_wait(Oid relation, const std::function<void()> &f);
 
 struct plan_row {
     int step;

@@ -197,16 +197,8 @@ void convert(const convert_options &o) {
             pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                        .message = pg::qualified_name(o.source) + " cannot be converted as it is", .detail = losses,
                        .hint = "partition_convert_plan() lists obstacles and losses one by one; losses are accepted with accept_lost_constraints => true."});
-        const int64_t deadline = pg::clock().us + int64_t{config.lock_wait_s} * core::us_per_second;
         pg::set_local("synchronous_commit", "off"); // nobody waits for the disk behind our lock
-        while (!try_briefly([&] { o.adopt ? prepare_adoption(o) : prepare(o); })) {
-            pg::commit_and_restart();
-            if (pg::clock().us > deadline)
-                pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "no lock on " + pg::qualified_name(o.source) + " within dbopt.partition_lock_wait",
-                           .hint = "Another transaction holds it: see dbopt.blocking. Nothing was changed."});
-            pg::pause(200);
-        }
-        pg::commit_and_restart();
+        within_lock_wait(o.source, [&] { o.adopt ? prepare_adoption(o) : prepare(o); });
         w = load_work(o.source);
     } else {
         pg::require_owner(o.source);

@@ -209,15 +209,7 @@ void revert(const work &finished) {
         pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = pg::qualified_name(finished.staging) + " cannot be converted back as it is",
                    .detail = lines(why), .hint = "Nothing was changed."});
     if (!load_work(finished.staging)) {
-        const int64_t deadline = pg::clock().us + int64_t{config.lock_wait_s} * core::us_per_second;
-        while (!try_briefly([&] { prepare(finished); })) {
-            pg::commit_and_restart();
-            if (pg::clock().us > deadline)
-                pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "no lock on " + pg::qualified_name(finished.staging) + " within dbopt.partition_lock_wait",
-                           .hint = "Another transaction holds it: see dbopt.blocking. Nothing was changed."});
-            pg::pause(200);
-        }
-        pg::commit_and_restart();
+        within_lock_wait(finished.staging, [&] { prepare(finished); });
     }
     for (bool swapped = false; !swapped;) {
         work w = *load_work(finished.staging);

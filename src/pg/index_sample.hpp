@@ -5,6 +5,11 @@
 
 namespace dbopt::pg::whatif {
 
+// Bytes of a value as a tuple stores it (at most 2000 of a toasted one), how it is aligned, and a hash of it.
+void measure(Datum value, const FormData_pg_attribute *a, int32_t *width, uint8_t *alignment, uint32_t *hash);
+// Whether an expression calls only functions that PostgreSQL itself or a superuser put there.
+bool is_trusted(Node *expression);
+
 class size_model {
   public:
     explicit size_model(MemoryContext keep) : keep_(keep) {}
