@@ -61,7 +61,7 @@ class sampler {
         read(core::stratified_blocks(inner_, n, random_));
         const uint32_t last = inner_;
         pg::heap_page page;
-        reader_.stream().over({&last, 1});
+        reader_.over({&last, 1});
         reader_.next(page);
         last_ = observe(last, page, packer_);
         return summarize();
@@ -79,7 +79,7 @@ class sampler {
         const auto had = static_cast<std::ptrdiff_t>(seen_.size());
         pg::heap_page page;
         seen_.reserve(seen_.size() + chosen.size());
-        reader_.stream().over(chosen);
+        reader_.over(chosen);
         for (const uint32_t block : chosen) {
             reader_.next(page);
             seen_.push_back(observe(block, page, packer_));

@@ -40,7 +40,7 @@ void add(totals &t, core::heap_packer &packer, const pg::heap_page &page) {
 void read_range(pg::heap_reader &reader, core::heap_packer &packer, uint32_t from, uint32_t to,
                 totals &t) {
     pg::heap_page page;
-    reader.stream().over_range(from, to);
+    reader.over_range(from, to);
     for (uint32_t block = from; block < to; ++block) {
         reader.next(page);
         add(t, packer, page);

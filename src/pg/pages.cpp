@@ -165,10 +165,31 @@ fate heap_reader::judge_slowly(HeapTupleHeader header, uint32_t length, ItemPoin
     return fate::gone;
 }
 
+void heap_reader::over(std::span<const uint32_t> blocks) {
+    range_.reset();
+    stream_->over(blocks);
+}
+
+void heap_reader::over_range(uint32_t from, uint32_t to) {
+    if (!range_)
+        range_.emplace(relation_);
+    range_->over_range(from, to);
+}
+
+// Inside pg::call. Only a copy may be of no use: then the page itself is read.
+Buffer heap_reader::next_buffer() {
+    return range_ ? ReadBufferExtended(relation_, MAIN_FORKNUM, range_->at(), RBM_NORMAL, ring_) : stream_->next();
+}
+
 void heap_reader::next(heap_page &out) {
-    block_stream &stream = *stream_;
     call([&] {
-        Buffer buffer = stream.next();
+        Page copy = range_ ? range_->next() : nullptr;
+        if (copy != nullptr) {
+            if (read_page(copy, InvalidBuffer, out))
+                return;
+            range_->useless();
+        }
+        Buffer buffer = next_buffer();
         LockBuffer(buffer, BUFFER_LOCK_SHARE);
         read_page(BufferGetPage(buffer), buffer, out);
         UnlockReleaseBuffer(buffer);
@@ -176,14 +197,16 @@ void heap_reader::next(heap_page &out) {
 }
 
 // Inside pg::call. Written for rows that carry their hints: a visibility call costs more than all the rest.
-void heap_reader::read_page(Page page, Buffer buffer, heap_page &out) {
+// Without a buffer it is a copy: false when it has rows without hints, for the server notes those in the buffer.
+bool heap_reader::read_page(Page page, Buffer buffer, heap_page &out) {
     heap_page::totals t{};
     uint32_t runs = 0, run_length = 0, in_run = 0; // the run that is open
     constexpr int ahead = 8;
+    bool blind = false; // the server's test was needed, and there is no buffer for it
     if (PageIsNew(page)) {
         out.sum = t;
         out.runs = 0;
-        return;
+        return true;
     }
     t.free_bytes = compat::free_space(page);
     const bool all_visible = PageIsAllVisible(page);
@@ -201,8 +224,11 @@ void heap_reader::read_page(Page page, Buffer buffer, heap_page &out) {
         auto tuple = reinterpret_cast<HeapTupleHeader>(page + ItemIdGetOffset(&id));
         const uint32_t stored = ItemIdGetLength(&id);
         const fate f = all_visible ? fate::live : judge(tuple, oldest_xmin_, [&] {
-            return judge_slowly(tuple, stored, address(buffer, n), buffer);
+            blind = !BufferIsValid(buffer);
+            return blind ? fate::gone : judge_slowly(tuple, stored, address(buffer, n), buffer);
         });
+        if (blind)
+            return false;
         if (f == fate::live || f == fate::running) {
             t.live_bytes += stored;
             ++t.live;
@@ -230,6 +256,7 @@ void heap_reader::read_page(Page page, Buffer buffer, heap_page &out) {
         out.kept[runs++] = {static_cast<uint16_t>(run_length), static_cast<uint16_t>(in_run)};
     out.sum = t;
     out.runs = runs;
+    return true;
 }
 
 // Follows a HOT chain from its root; true when any member is still needed. Inside pg::call.

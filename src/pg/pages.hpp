@@ -6,6 +6,7 @@
 // Idea and definitions of live, dead and free: contrib/pgstattuple.
 #pragma once
 #include "pg/block_stream.hpp"
+#include "pg/file_pages.hpp"
 #include "pg/relation.hpp"
 
 namespace dbopt::pg {
@@ -59,8 +60,9 @@ class heap_reader {
     heap_reader(const heap_reader &) = delete;
     heap_reader &operator=(const heap_reader &) = delete;
     void prefetch(uint32_t block) const;
-    // Which pages next() reads.
-    block_stream &stream() { return *stream_; }
+    // Which pages next() reads: these (the span stays alive), or all of [from, to).
+    void over(std::span<const uint32_t> blocks);
+    void over_range(uint32_t from, uint32_t to);
     void next(heap_page &page);
     TransactionId oldest_xmin() const { return oldest_xmin_; }
     // Which of these tuples (of one block) an index rebuilt now would point to.
@@ -75,7 +77,8 @@ class heap_reader {
     int fillfactor() const;
 
   private:
-    void read_page(Page page, Buffer buffer, heap_page &out);
+    Buffer next_buffer();
+    bool read_page(Page page, Buffer buffer, heap_page &out);
     fate judge_slowly(HeapTupleHeader tuple, uint32_t length, ItemPointerData at, Buffer buffer) const;
     bool chain_needed(Page page, Buffer buffer, OffsetNumber at) const;
     uint16_t rewritten_length(HeapTupleHeader tuple, uint32_t length);
@@ -83,6 +86,7 @@ class heap_reader {
     BufferAccessStrategy ring_;
     TransactionId oldest_xmin_;
     std::optional<block_stream> stream_;
+    std::optional<file_pages> range_;
     bool reshape_ = false; // dropped or late-added columns: a rewrite changes lengths
     Datum *values_ = nullptr;
     bool *nulls_ = nullptr;

@@ -1,6 +1,6 @@
 #!/bin/bash
 # One table of 1.7 GB: the time of a sample and of an exact reading, by one process and by two, against
-# pgstattuple, warm and cold. Best of three; the goals: sample 100x, exact 2x alone and 3.5x by two.
+# pgstattuple. Warm: best of five; cold: the median of three. The goals: sample 100x, exact 2x alone and 3.5x by two.
 #   test/bench/bloat_big.sh      connects as libpq does; a superuser on the server's own machine
 # Cold: the server's cache is emptied by a restart of PGDATA's server (RESTART='command') and the
 # files are dropped from the system's cache (needs python3 and read access to them).
@@ -23,11 +23,12 @@ PY
 }
 once() { run -c "SET max_parallel_maintenance_workers = ${2:-0}" -c '\timing on' -c "$1" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p' | tail -1; }
 ms() { # statement, workers
-  for _ in 1 2 3; do
+  local times=5 which=1
+  [ $round = cold ] && times=3 which=2
+  for _ in $(seq $times); do
     if [ $round = cold ]; then cold; fi
     once "$1" "${2:-0}"
-    if [ $round = cold ]; then break; fi
-  done | sort -n | head -1
+  done | sort -n | sed -n ${which}p
 }
 run -c "SELECT pg_size_pretty(pg_relation_size('t_big'))"
 for round in warm cold; do
