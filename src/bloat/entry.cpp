@@ -28,9 +28,13 @@ bloat::options options_from(const pg::arguments &args) {
     bloat::options o;
     o.how = bloat::parse_method(args.get<std::string>(1));
     o.max_error = args.get<double>(2);
-    if (!(o.max_error > 0 && o.max_error <= 50))
+    if (!(o.max_error > 0 && o.max_error <= 50)) {
+        char given[32];
+        snprintf(given, sizeof given, "%.15g", o.max_error);
         pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
-                   .message = "max_error must be above 0 and at most 50 per cent"});
+                   .message = "max_error must be above 0 and at most 50 per cent, it is " + std::string(given),
+                   .hint = "It is the half-width of the intervals: 0.5 is half a per cent of the size."});
+    }
     o.seed = static_cast<uint64_t>(args.get_or<int64_t>(3, 0));
     return o;
 }

@@ -308,20 +308,20 @@ WHERE NOT i.indisvalid AND c.relkind = 'i'
   AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p
                   WHERE p.index_relid = i.indexrelid OR p.relid = i.indrelid)
 UNION ALL
-SELECT 2, c.oid::regclass, 'advise', 'sequence',
+-- (locked ones are left out: the view pg_sequences would wait)
+SELECT 2, q.sequence, 'advise', 'sequence',
     CASE WHEN d.refobjid IS NULL OR ty.typname = 'int8'
-         THEN format('ALTER SEQUENCE %I.%I MAXVALUE ...', s.schemaname, s.sequencename)
+         THEN format('ALTER SEQUENCE %I.%I %s ...', n.nspname, c.relname,
+             CASE WHEN g.seqincrement > 0 THEN 'MAXVALUE' ELSE 'MINVALUE' END)
          ELSE format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint', d.refobjid::regclass, a.attname) END,
-    format('%s %% of its values are used', round(100 * s.last_value::numeric / m.most)), 'no failing inserts'
-FROM pg_sequences s JOIN pg_class c ON c.relname = s.sequencename AND c.relkind = 'S'
-JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname
+    format('%s %% of its values are used', round(q.used_pct::numeric)), 'no failing inserts'
+FROM dbopt._sequences() q JOIN pg_class c ON c.oid = q.sequence JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_sequence g ON g.seqrelid = c.oid
 LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')
     AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
 LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 LEFT JOIN pg_type ty ON ty.oid = a.atttypid
-CROSS JOIN LATERAL (SELECT least(s.max_value, CASE ty.typname WHEN 'int4' THEN 2147483647
-    WHEN 'int2' THEN 32767 END)::numeric AS most) m
-WHERE NOT s.cycle AND s.last_value > 0.75 * m.most
+WHERE q.used_pct > 75
 UNION ALL
 SELECT 8, t.rel, 'advise', 'primary key',
     coalesce((SELECT format('ALTER TABLE %s ADD PRIMARY KEY USING INDEX %I', t.name, ic.relname)

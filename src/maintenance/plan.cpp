@@ -1,6 +1,6 @@
 // What would help: candidates from statistics, then measured.
 #include "bloat/bloat.hpp"
-#include "maintenance/maintenance.hpp"
+#include "maintenance/measured.hpp"
 #include "pg/inventory.hpp"
 #include "pg/query.hpp"
 #include "pg/settings.hpp"
@@ -72,7 +72,8 @@ std::string percent(double part, double whole) {
     return text;
 }
 
-// Statistics may be wrong; a sample of the table is not. False when there is nothing to remove.
+} // namespace
+
 bool confirm_dead(task &t) {
     const bloat::table_result m = bloat::measure_table(t.relation, {});
     if (!m.heap.skipped.empty()) {
@@ -101,6 +102,8 @@ bool confirm_dead(task &t) {
     return true;
 }
 
+namespace {
+
 // Nothing: there is no gain in rebuilding it.
 std::optional<task> reindex_task(Oid index, bool needed_only) {
     const bloat::index_result m = bloat::measure_index(index, {.max_error = 1});
@@ -123,7 +126,12 @@ std::optional<task> reindex_task(Oid index, bool needed_only) {
     return t;
 }
 
+// Of a partitioned table or index: those of its leaves.
 constexpr const char *indexes_sql = R"(
+WITH RECURSIVE asked(oid) AS (
+    SELECT u.oid FROM pg_catalog.unnest($1::oid[]) AS u(oid)
+    UNION SELECT h.inhrelid FROM pg_catalog.pg_inherits h JOIN asked a ON h.inhparent = a.oid
+    JOIN pg_catalog.pg_class p ON p.oid = a.oid AND p.relkind IN ('p', 'I'))
 SELECT c.oid,
     n.nspname = 'pg_catalog' OR i.indrelid IN (SELECT s.reltoastrelid FROM pg_catalog.pg_class s
         WHERE s.relnamespace = 'pg_catalog'::pg_catalog.regnamespace)
@@ -132,7 +140,11 @@ SELECT c.oid,
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
 WHERE c.relkind = 'i' AND i.indisvalid AND c.relpersistence <> 't' AND n.nspname <> 'dbopt'
-  AND (pg_catalog.cardinality($1::oid[]) = 0 OR c.oid = ANY ($1) OR i.indrelid = ANY ($1)))";
+  AND (pg_catalog.cardinality($1::oid[]) = 0 OR c.oid IN (SELECT a.oid FROM asked a)
+       OR i.indrelid IN (SELECT a.oid FROM asked a)))";
+
+} // namespace
+
 
 void add_reindexes(std::vector<task> &tasks, const std::vector<Oid> &of, bool needed_only,
                    int64_t measure_ms) {
@@ -159,14 +171,21 @@ void add_reindexes(std::vector<task> &tasks, const std::vector<Oid> &of, bool ne
         if (pg::subtransaction([&] { t = reindex_task(f.index, needed_only); }) || !t)
             continue;
         if (f.system || f.exclusion) { // CONCURRENTLY is not possible: only advised
-            t->action = "advise";
+            const std::string cost = f.system ? "system index: locks the catalog while it runs"
+                                              : "exclusion constraint: locks the table while it runs";
             t->command = "REINDEX INDEX " + pg::qualified_name(f.index);
-            t->reason += f.system ? "; system index: locks the catalog while it runs"
-                                  : "; exclusion constraint: locks the table while it runs";
+            if (needed_only) {
+                t->action = "advise";
+                t->reason += "; " + cost;
+            } else { // asked for by name
+                t->blocker = cost + "; CONCURRENTLY is not possible: by hand, " + t->command;
+            }
         }
         tasks.push_back(*t);
     }
 }
+
+namespace {
 
 // Catalogs included: a bloated pg_attribute slows every session down.
 constexpr const char *tables_sql = R"(
@@ -282,32 +301,6 @@ std::vector<task> plan(int64_t measure_ms) {
     std::stable_sort(kept.begin(), kept.end(),
                      [](const task &a, const task &b) { return a.priority < b.priority; });
     return kept;
-}
-
-std::vector<task> chosen(const std::vector<std::string> &actions, const std::vector<Oid> &relations) {
-    std::vector<task> tasks;
-    auto wanted = [&](const char *a) {
-        return std::find(actions.begin(), actions.end(), a) != actions.end();
-    };
-    for (const Oid relation : relations) {
-        const pg::relation_info info = pg::get_relation(relation);
-        const bool table = info.kind == RELKIND_RELATION || info.kind == RELKIND_MATVIEW ||
-                           info.kind == RELKIND_PARTITIONED_TABLE || info.kind == RELKIND_TOASTVALUE;
-        if (wanted("vacuum") && table) {
-            task t{.relation = relation, .action = "vacuum",
-                   .command = "VACUUM (SKIP_LOCKED) " + info.qualified(), .reason = "asked for"};
-            if (info.kind != RELKIND_PARTITIONED_TABLE)
-                (void)confirm_dead(t);
-            tasks.push_back(t);
-        }
-        if (wanted("analyze") && table)
-            tasks.push_back({.relation = relation, .action = "analyze",
-                             .command = "ANALYZE (SKIP_LOCKED) " + info.qualified(),
-                             .reason = "asked for"});
-    }
-    if (wanted("reindex"))
-        add_reindexes(tasks, relations, false, INT_MAX);
-    return tasks;
 }
 
 } // namespace dbopt::maintenance

@@ -157,14 +157,14 @@ DBOPT_FUNCTION(dbopt_sequences) {
         "AND pg_catalog.has_sequence_privilege(s.seqrelid, 'SELECT,USAGE')");
     for (const pg::row &r : sequences) {
         const Oid sequence = r.get<Oid>(0);
-        if (!pg::try_lock(sequence, AccessShareLock))
+        if (!pg::try_lock(sequence, RowExclusiveLock)) // the one that reading takes
             continue;
         std::optional<int64_t> last;
         auto gone = pg::subtransaction([&] {
             const pg::result value = last_value->run({sequence});
             last = value[0].optional<int64_t>(0);
         });
-        pg::unlock(sequence, AccessShareLock);
+        pg::unlock(sequence, RowExclusiveLock);
         if (gone || !last)
             continue;
         const bool up = r.get<int64_t>(1) > 0;
@@ -172,7 +172,9 @@ DBOPT_FUNCTION(dbopt_sequences) {
         const auto column = r.optional<int64_t>(4);
         const bool limited = up && column && static_cast<double>(*column) < bound;
         const double end = limited ? static_cast<double>(*column) : bound;
-        out.add(sequence, *last, end, end == 0 ? 0.0 : 100.0 * static_cast<double>(*last) / end, limited);
+        const double first = static_cast<double>(r.get<int64_t>(up ? 3 : 2));
+        const double used = end == first ? 0 : 100 * (static_cast<double>(*last) - first) / (end - first);
+        out.add(sequence, *last, end, used, limited);
     }
     return out.done();
 }

@@ -16,8 +16,10 @@ extern "C" {
 namespace dbopt::pg {
 
 const char *index_obstacle(Relation index) {
+    if (index->rd_rel->relkind == RELKIND_PARTITIONED_INDEX)
+        return "is a partitioned index: measure the indexes of its partitions";
     if (index->rd_rel->relkind != RELKIND_INDEX)
-        return "is not an index with storage";
+        return "is not an index: use dbopt.table_bloat";
     if (RELATION_IS_OTHER_TEMP(index))
         return "index of a temporary table of another session";
     if (index->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED && RecoveryInProgress())

@@ -35,6 +35,8 @@ uint32_t open_relation::blocks() const {
 bool open_relation::shareable() const { return !RelationUsesLocalBuffers(relation_); }
 
 const char *heap_obstacle(Relation relation) {
+    if (relation->rd_rel->relkind == RELKIND_INDEX || relation->rd_rel->relkind == RELKIND_PARTITIONED_INDEX)
+        return "is an index: use dbopt.index_bloat";
     if (!RELKIND_HAS_TABLE_AM(relation->rd_rel->relkind))
         return "has no storage of its own";
     if (relation->rd_tableam != GetHeapamTableAmRoutine())

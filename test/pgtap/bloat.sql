@@ -1,7 +1,7 @@
 -- Bloat: what is measured equals what pgstattuple, VACUUM FULL and REINDEX say; odd relations never fail.
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgstattuple;
-SELECT plan(46);
+SELECT plan(50);
 SET LOCAL search_path = public, pg_catalog;
 
 CREATE FUNCTION pg_temp.full_size(r regclass) RETURNS bigint LANGUAGE sql AS $$
@@ -63,7 +63,11 @@ FROM unnest('{plain_id,plain_v,plain_gin,plain_hash,plain_brin}'::regclass[]) i,
 SELECT unnest(ARRAY[is(b.status, 'done', 'sp-gist is measured'),
        ok(0 BETWEEN b.reclaimable_pct_low AND b.reclaimable_pct_high, 'just built: nothing to gain, within its interval')])
 FROM dbopt.index_bloat('plain_spgist', 'exact') b;
-SELECT unnest(ARRAY[is(b.status, 'skipped', 'a table is not an index')]) FROM dbopt.index_bloat('plain') b;
+SELECT is(b.status || ': ' || b.detail, 'skipped: is not an index: use dbopt.table_bloat', 'a table is not an index') FROM dbopt.index_bloat('plain') b;
+SELECT is(b.status || ': ' || b.detail, 'skipped: is an index: use dbopt.index_bloat', 'an index is not a table') FROM dbopt.table_bloat('plain_v') b;
+CREATE INDEX parent_i ON parent (id);
+SELECT is(b.status || ': ' || b.detail, 'skipped: is a partitioned index: measure the indexes of its partitions', 'a partitioned index') FROM dbopt.index_bloat('parent_i') b;
+SELECT is(b.status, 'done', 'one of its leaves') FROM dbopt.index_bloat('part1_id_idx') b;
 SELECT unnest(ARRAY[is(round(b.density_pct), round(p.avg_leaf_density), 'density as pgstatindex')])
 FROM dbopt.index_bloat('plain_v', 'exact') b, pgstatindex('plain_v') p;
 
@@ -80,7 +84,8 @@ SELECT ok(b.reclaimable_pct_high - b.reclaimable_pct_low < 40, 'the interval is 
 
 -- Arguments.
 SELECT throws_ok($$SELECT dbopt.table_bloat('plain', 'guess')$$, '22023', NULL, 'unknown method');
-SELECT throws_ok($$SELECT dbopt.table_bloat('plain', 'sample', 0)$$, '22023', NULL, 'max_error 0');
+SELECT throws_ok($$SELECT dbopt.table_bloat('plain', 'sample', 0)$$, '22023', 'max_error must be above 0 and at most 50 per cent, it is 0', 'max_error 0');
+SELECT throws_ok($$SELECT dbopt.table_bloat('plain', 'sample', 50.5)$$, '22023', 'max_error must be above 0 and at most 50 per cent, it is 50.5', 'and too large');
 SELECT throws_ok($$SELECT dbopt.table_bloat(NULL)$$, '22004', NULL, 'no relation');
 CREATE ROLE bloat_nobody;
 SET LOCAL ROLE bloat_nobody;
