@@ -68,9 +68,10 @@ void save();
 void background();
 
 // The text with every literal replaced by a question mark, comments removed, at most `limit` bytes
-// (0: all).
+// (0: all). Where it depends on standard_conforming_strings how far a literal goes, the rest is hidden.
 std::string redacted(const std::string &text, size_t limit = 0);
 // The same with parameters ($1 …, after those it has) for the literals: it can still be planned.
-std::string parameterised(const std::string &text);
+// backslash_escapes: in plain literals, as where standard_conforming_strings is off.
+std::string parameterised(const std::string &text, bool backslash_escapes);
 
 } // namespace dbopt::capture

@@ -10,10 +10,13 @@ bool word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '
 
 // Walks SQL text far enough to tell literals and comments from the rest. It errs towards hiding: an
 // unfinished string hides everything after it.
+enum class backslash { plain, escapes, unknown };
+
 class redactor {
   public:
     // first: the number of the first parameter to stand for a literal; 0: a question mark.
-    redactor(const std::string &sql, size_t limit, int first = 0) : text_(sql), limit_(limit), next_(first) {}
+    redactor(const std::string &sql, size_t limit, backslash meaning, int first = 0)
+        : text_(sql), limit_(limit), meaning_(meaning), next_(first) {}
 
     std::string run() {
         while (at_ < text_.size() && (limit_ == 0 || out_.size() < limit_))
@@ -38,10 +41,10 @@ class redactor {
         } else if (c == '/' && now(1) == '*') {
             comment();
         } else if (c == '\'') {
-            quoted(prefix_is('e') || prefix_is('E'));
+            quoted(prefix_is('e') || prefix_is('E') ? backslash::escapes : meaning_);
         } else if (c == '"') {
             identifier();
-        } else if (c == '$' && (now(1) == '$' || std::isalpha(static_cast<unsigned char>(now(1))) || now(1) == '_')) {
+        } else if (c == '$' && (now(1) == '$' || (word(now(1)) && !std::isdigit(static_cast<unsigned char>(now(1)))))) {
             dollar();
         } else if (std::isdigit(static_cast<unsigned char>(c)) && (out_.empty() || !word(out_.back()))) {
             number();
@@ -70,10 +73,28 @@ class redactor {
         } while (depth > 0 && at_ < text_.size());
     }
 
-    void quoted(bool escapes) {
+    void quoted(backslash meaning) {
+        literal(meaning);
+        // SQL goes on with a literal that follows on another line.
+        for (size_t next; (next = continued()) != 0; literal(meaning))
+            at_ = next;
+        if (prefix_is('e') || prefix_is('E') || prefix_is('b') || prefix_is('B') || prefix_is('x') ||
+            prefix_is('X') || prefix_is('n') || prefix_is('N'))
+            out_.pop_back();
+        if (out_.ends_with("U&") || out_.ends_with("u&"))
+            out_.resize(out_.size() - 2);
+        const std::string type = next_ > 0 ? take_type() : "";
+        out_ += placeholder();
+        if (!type.empty())
+            out_ += "::" + type;
+    }
+
+    void literal(backslash meaning) {
         for (++at_; at_ < text_.size(); ++at_) {
-            if (escapes && now() == '\\')
+            if (now() == '\\' && meaning == backslash::escapes)
                 ++at_;
+            else if (now() == '\\' && now(1) == '\'' && meaning == backslash::unknown)
+                at_ = text_.size();
             else if (now() == '\'' && now(1) == '\'')
                 ++at_;
             else if (now() == '\'') {
@@ -81,10 +102,41 @@ class redactor {
                 break;
             }
         }
-        if (prefix_is('e') || prefix_is('E') || prefix_is('b') || prefix_is('B') || prefix_is('x') ||
-            prefix_is('X') || prefix_is('n') || prefix_is('N'))
-            out_.pop_back();
-        out_ += placeholder();
+    }
+
+    size_t continued() const {
+        bool line = false;
+        for (size_t i = at_; i < text_.size(); ++i) {
+            if (text_[i] == '\'')
+                return line ? i : 0;
+            if (!std::isspace(static_cast<unsigned char>(text_[i])))
+                return 0;
+            line |= text_[i] == '\n' || text_[i] == '\r';
+        }
+        return 0;
+    }
+
+    // date '2026-01-31' is one literal; a parameter there needs a cast instead of the type in front.
+    std::string take_type() {
+        static constexpr std::string_view types[] = {
+            "timestamp with time zone", "timestamp without time zone", "time with time zone", "time without time zone",
+            "double precision", "timestamptz", "timestamp", "timetz", "interval", "date", "time", "numeric", "decimal",
+            "int2", "int4", "int8", "integer", "smallint", "bigint", "float4", "float8", "real", "boolean", "bool",
+            "jsonb", "json", "uuid", "inet", "cidr", "bytea", "text", "varchar", "point", "box", "regclass"};
+        size_t end = out_.size();
+        while (end > 0 && out_[end - 1] == ' ')
+            --end;
+        for (const std::string_view type : types) {
+            if (end < type.size() || (end > type.size() && word(out_[end - type.size() - 1])))
+                continue;
+            const size_t from = end - type.size();
+            if (!std::equal(type.begin(), type.end(), out_.begin() + static_cast<std::ptrdiff_t>(from),
+                            [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); }))
+                continue;
+            out_.resize(from);
+            return std::string(type);
+        }
+        return {};
     }
 
     void identifier() {
@@ -120,6 +172,7 @@ class redactor {
 
     const std::string &text_;
     const size_t limit_;
+    const backslash meaning_;
     int next_;
     size_t at_ = 0;
     std::string out_;
@@ -127,9 +180,9 @@ class redactor {
 
 } // namespace
 
-std::string redacted(const std::string &text, size_t limit) { return redactor(text, limit).run(); }
+std::string redacted(const std::string &text, size_t limit) { return redactor(text, limit, backslash::unknown).run(); }
 
-std::string parameterised(const std::string &text) {
+std::string parameterised(const std::string &text, bool backslash_escapes) {
     int highest = 0;
     for (size_t at = 0; (at = text.find('$', at)) != std::string::npos; ++at) {
         int n = 0;
@@ -137,7 +190,7 @@ std::string parameterised(const std::string &text) {
             n = 10 * n + (text[d] - '0');
         highest = std::max(highest, n);
     }
-    return redactor(text, 0, highest + 1).run();
+    return redactor(text, 0, backslash_escapes ? backslash::escapes : backslash::plain, highest + 1).run();
 }
 
 } // namespace dbopt::capture

@@ -52,7 +52,7 @@ void store_text(slot *s, const pg::statement_end &e) {
         return; // a shortened text could not be planned
     std::string bare;
     if (redact) {
-        bare = parameterised(std::string(start, length));
+        bare = parameterised(std::string(start, length), e.backslash_escapes);
         start = bare.data();
         length = bare.size();
     }
@@ -183,7 +183,11 @@ std::string serialized() {
         const slot &s = h->table[i];
         if (s.tag.load() == 0 || s.calls.load() == 0)
             continue;
-        out.append(reinterpret_cast<const char *>(&s), sizeof(slot));
+        alignas(slot) char copy[sizeof(slot)];
+        memcpy(copy, static_cast<const void *>(&s), sizeof(slot));
+        out.append(copy, sizeof(slot));
+        // As restore() will see it: the live slot counts on meanwhile.
+        const bool many = has_carries(*std::launder(reinterpret_cast<slot *>(copy)));
         const std::string text = load_text(s);
         const auto length = static_cast<uint32_t>(text.size());
         out.append(reinterpret_cast<const char *>(&length), sizeof length);
@@ -193,7 +197,7 @@ std::string serialized() {
         out.append(reinterpret_cast<const char *>(&have), sizeof have);
         pg::read_at(sample_file, set_offset(s, 0), set, set_bytes * have);
         out.append(set, set_bytes * have);
-        for (int b = 0; b < core::latency_buckets && has_carries(s); ++b) {
+        for (int b = 0; many && b < core::latency_buckets; ++b) {
             const uint32_t n = carried(&s, b);
             out.append(reinterpret_cast<const char *>(&n), sizeof n);
         }

@@ -16,8 +16,16 @@ double align_to(double offset, double alignment) {
     return std::ceil(offset / alignment) * alignment;
 }
 
+Oid column_collation(Oid relation, AttrNumber column) {
+    Oid type, collation;
+    int32 modifier;
+    get_atttypetypmodcoll(relation, column, &type, &modifier, &collation);
+    return collation;
+}
+
+// Only b-trees: support function 4 of another method's operator class is something else altogether.
 bool deduplicates(const index_spec &spec, std::span<const Oid> types) {
-    if (!spec.includes.empty())
+    if (spec.method != BTREE_AM_OID || !spec.includes.empty())
         return false;
     for (size_t i = 0; i < spec.keys.size(); ++i) {
         const key &k = spec.keys[i];
@@ -29,9 +37,8 @@ bool deduplicates(const index_spec &spec, std::span<const Oid> types) {
                 return false;
             const Oid family = get_opclass_family(opclass), input = get_opclass_input_type(opclass);
             const Oid proc = get_opfamily_proc(family, input, input, BTEQUALIMAGE_PROC);
-            const Oid collation = k.column != 0
-                                      ? get_typcollation(type)
-                                      : exprCollation(k.expression);
+            const Oid collation = k.column != 0 ? column_collation(spec.relation, k.column)
+                                                : exprCollation(k.expression);
             return OidIsValid(proc) &&
                    DatumGetBool(OidFunctionCall1Coll(proc, collation, ObjectIdGetDatum(input)));
         });
@@ -127,6 +134,8 @@ int extract_keys(Relation open, const key &k, const std::vector<HeapTuple> &rows
     ReleaseSysCache(tuple);
     if (OidIsValid(declared) && declared != ANYELEMENTOID)
         stored = declared;
+    if (!OidIsValid(stored))
+        stored = type;
     FormData_pg_attribute a{};
     get_typlenbyvalalign(stored, &a.attlen, &a.attbyval, &a.attalign);
     ExprState *state = ExecPrepareExpr(expression, estate);

@@ -7,6 +7,7 @@ extern "C" {
 #include "access/parallel.h"
 #include "executor/instrument.h"
 #include "optimizer/planner.h"
+#include "parser/parser.h"
 #include "portability/instr_time.h"
 #include "utils/backend_status.h"
 }
@@ -33,6 +34,7 @@ bool decided = false;
 // cursor, so a handful is enough; one that finds no room is not reported.
 struct running {
     const QueryDesc *query;
+    int nesting; // of subtransactions, where it began
     uint64_t ns;
     BufferUsage before;
 };
@@ -79,6 +81,16 @@ void on_transaction_end(XactEvent event, void *) {
         open_count = 0;
 }
 
+// Nor do those of an aborted subtransaction.
+void on_subtransaction_end(SubXactEvent event, SubTransactionId, SubTransactionId, void *) {
+    if (event != SUBXACT_EVENT_ABORT_SUB)
+        return;
+    const int nesting = GetCurrentTransactionNestLevel();
+    for (int i = open_count - 1; i >= 0; --i)
+        if (open_statements[i].nesting >= nesting)
+            forget(&open_statements[i]);
+}
+
 void end_of(const QueryDesc *query, const running &r, uint64_t ns, bool failed) {
     statement_end e;
     const PlannedStmt *plan = query->plannedstmt;
@@ -105,19 +117,34 @@ void end_of(const QueryDesc *query, const running &r, uint64_t ns, bool failed) 
     e.text_start = plan->stmt_location;
     e.text_length = plan->stmt_len;
     e.parameters = query->params;
+    e.backslash_escapes = !standard_conforming_strings;
     report_end(e);
+}
+
+PlannedStmt *call_planner(Query *parse, const char *text, int options, ParamListInfo params) {
+    return previous_planner != nullptr ? previous_planner(parse, text, options, params)
+                                       : standard_planner(parse, text, options, params);
 }
 
 PlannedStmt *on_plan(Query *parse, const char *text, int options, ParamListInfo params) {
     const bool measure = parse->queryId != 0 && is_client() && wanted();
-    const uint64_t start = measure ? nanoseconds() : 0;
+    if (!measure)
+        return call_planner(parse, text, options, params);
+    const uint64_t start = nanoseconds();
     const int64_t id = static_cast<int64_t>(parse->queryId);
-    PlannedStmt *plan = previous_planner != nullptr ? previous_planner(parse, text, options, params)
-                                                    : standard_planner(parse, text, options, params);
-    if (measure) {
-        planned_id = id;
-        planned_ns = nanoseconds() - start;
+    PlannedStmt *volatile plan = nullptr;
+    ++level; // what runs while a constant is folded is not the client's statement
+    PG_TRY();
+    {
+        plan = call_planner(parse, text, options, params);
     }
+    PG_FINALLY();
+    {
+        --level;
+    }
+    PG_END_TRY();
+    planned_id = id;
+    planned_ns = nanoseconds() - start;
     return plan;
 }
 
@@ -134,6 +161,13 @@ void run_below(const executor_run &run) {
     PG_END_TRY();
 }
 
+void end_failed(const QueryDesc *query, uint64_t start) {
+    if (running *r = find(query)) {
+        end_of(query, *r, r->ns + nanoseconds() - start, true);
+        forget(r);
+    }
+}
+
 void run_measured(const executor_run &run) {
     running *r = find(run.query);
     if (r == nullptr) {
@@ -143,6 +177,7 @@ void run_measured(const executor_run &run) {
         }
         r = &open_statements[open_count++];
         r->query = run.query;
+        r->nesting = GetCurrentTransactionNestLevel();
         r->ns = 0;
         r->before = pgBufferUsage;
     }
@@ -155,11 +190,7 @@ void run_measured(const executor_run &run) {
     PG_CATCH();
     {
         --level;
-        r = find(run.query);
-        if (r != nullptr) {
-            end_of(run.query, *r, r->ns + nanoseconds() - start, true);
-            forget(r);
-        }
+        end_failed(run.query, start);
         PG_RE_THROW();
     }
     PG_END_TRY();
@@ -188,27 +219,37 @@ void on_run_hook(QueryDesc *query, ScanDirection direction, uint64 count, bool o
 }
 #endif
 
+void call_finish(QueryDesc *query) {
+    if (previous_finish != nullptr)
+        previous_finish(query);
+    else
+        standard_ExecutorFinish(query);
+}
+
+// AFTER triggers and foreign keys are checked here, and may refuse the statement.
 void on_finish(QueryDesc *query) {
     if (*capture_setting == static_cast<int>(capture_level::none)) {
-        if (previous_finish != nullptr)
-            previous_finish(query);
-        else
-            standard_ExecutorFinish(query);
+        call_finish(query);
         return;
     }
+    const bool works = query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
+    const uint64_t start = works && open_count > 0 ? nanoseconds() : 0;
     ++level;
     PG_TRY();
     {
-        if (previous_finish != nullptr)
-            previous_finish(query);
-        else
-            standard_ExecutorFinish(query);
+        call_finish(query);
     }
-    PG_FINALLY();
+    PG_CATCH();
     {
         --level;
+        end_failed(query, start != 0 ? start : nanoseconds());
+        PG_RE_THROW();
     }
     PG_END_TRY();
+    --level;
+    if (start != 0)
+        if (running *r = find(query))
+            r->ns += nanoseconds() - start;
 }
 
 void on_end(QueryDesc *query) {
@@ -253,6 +294,7 @@ void utility_end(const utility_call &u, int64_t id, int start, int length, uint6
     e.text = u.text;
     e.text_start = start;
     e.text_length = length;
+    e.backslash_escapes = !standard_conforming_strings;
     report_end(e);
 }
 
@@ -315,6 +357,7 @@ void install_statement_hooks(void (*on_statement_end)(const statement_end &), co
     previous_utility = ProcessUtility_hook;
     ProcessUtility_hook = on_utility;
     RegisterXactCallback(on_transaction_end, nullptr);
+    RegisterSubXactCallback(on_subtransaction_end, nullptr);
 }
 
 bool parameter_text(const ParamExternData &parameter, const char **out) {

@@ -24,6 +24,7 @@ struct statement_end {
     const char *text;           // of the whole message; nullptr when unknown
     int text_start, text_length; // of this statement in it; length 0: to the end
     ParamListInfo parameters;
+    bool backslash_escapes; // in plain string literals (standard_conforming_strings = off)
 };
 
 enum class capture_level { none, top, all };

@@ -4,6 +4,11 @@
 #include "pg/relation.hpp"
 #include "pg/whatif_internal.hpp"
 
+extern "C" {
+#include "access/reloptions.h"
+#include "catalog/catalog.h"
+}
+
 namespace dbopt::pg::whatif {
 
 namespace {
@@ -34,7 +39,52 @@ AttrNumber column_number(Oid relation, const char *name) {
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                         errmsg("column \"%s\" of relation \"%s\" does not exist", name,
                                get_rel_name(relation))));
+    if (n < 0)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("index creation on system columns is not supported"),
+                        errdetail("\"%s\" is a system column.", name)));
     return n;
+}
+
+void refuse_system_columns(Node *node) {
+    Bitmapset *used = nullptr;
+    pull_varattnos(node, 1, &used);
+    for (int i = -1; (i = bms_next_member(used, i)) >= 0;) {
+        const int column = i + FirstLowInvalidHeapAttributeNumber;
+        if (column < 0)
+            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                            errmsg("index creation on system columns is not supported")));
+    }
+}
+
+// What DefineIndex refuses before it looks at the columns (src/backend/commands/indexcmds.c). The
+// planner keeps arrays of INDEX_MAX_KEYS: an index that is too wide must never reach it.
+void refuse_impossible(const IndexStmt *stmt, Oid relation, Oid method) {
+    const IndexAmRoutine *am = GetIndexAmRoutineByAmId(method, false);
+    const int keys = list_length(stmt->indexParams), others = list_length(stmt->indexIncludingParams);
+    if (keys + others > INDEX_MAX_KEYS)
+        ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
+                        errmsg("cannot use more than %d columns in an index", INDEX_MAX_KEYS),
+                        errdetail("The statement names %d columns.", keys + others)));
+    auto refuse = [&](bool wanted, bool able, const char *what) {
+        if (wanted && !able)
+            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                            errmsg("access method \"%s\" does not support %s", get_am_name(method), what)));
+    };
+    refuse(stmt->unique, am->amcanunique, "unique indexes");
+    refuse(others > 0, am->amcaninclude, "included columns");
+    refuse(keys > 1, am->amcanmulticol, "multicolumn indexes");
+    for (int i = 0; i < keys; ++i) {
+        const auto *e = static_cast<const IndexElem *>(list_nth(stmt->indexParams, i));
+        refuse(e->ordering != SORTBY_DEFAULT, am->amcanorder, "ASC/DESC options");
+        refuse(e->nulls_ordering != SORTBY_NULLS_DEFAULT, am->amcanorder, "NULLS FIRST/LAST options");
+    }
+    if (IsCatalogRelationOid(relation))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("permission denied: \"%s\" is a system catalog", get_rel_name(relation))));
+    // Names and bounds of the storage parameters.
+    index_reloptions(am->amoptions,
+                     transformRelOptions(Datum{0}, stmt->options, nullptr, nullptr, false, false), true);
 }
 
 key read_key(const IndexElem *element, Oid relation, Oid method) {
@@ -46,6 +96,7 @@ key read_key(const IndexElem *element, Oid relation, Oid method) {
     } else {
         k.expression = eval_const_expressions(nullptr, element->expr);
         fix_opfuncids(k.expression);
+        refuse_system_columns(k.expression);
         if (contain_mutable_functions(k.expression))
             ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
                             errmsg("functions in index expression must be marked IMMUTABLE")));
@@ -66,6 +117,7 @@ key read_key(const IndexElem *element, Oid relation, Oid method) {
 List *read_predicate(Node *where) {
     if (where == nullptr)
         return NIL;
+    refuse_system_columns(where);
     if (contain_mutable_functions(where))
         ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
                         errmsg("functions in index predicate must be marked IMMUTABLE")));
@@ -112,6 +164,11 @@ definition parse_definition(const std::string &ddl) {
         raise({.code = ERRCODE_WRONG_OBJECT_TYPE,
                .message = "cannot create an index on " + qualified_name(relation),
                .detail = "It is a " + kind_name(kind) + "."});
+    if (kind == RELKIND_PARTITIONED_TABLE && !parsed->relation->inh)
+        raise({.code = ERRCODE_FEATURE_NOT_SUPPORTED,
+               .message = "ONLY is not supported here",
+               .detail = qualified_name(relation) + " is partitioned: an index of the parent alone serves no query.",
+               .hint = "Leave ONLY out: the index is then made partition by partition."});
     const IndexStmt *stmt = call([&] {
         return transformIndexStmt(relation, static_cast<IndexStmt *>(copyObjectImpl(parsed)),
                                   ddl.c_str());
@@ -119,6 +176,7 @@ definition parse_definition(const std::string &ddl) {
     out.spec.relation = relation;
     out.spec.method = call([&] { return get_index_am_oid(stmt->accessMethod, false); });
     out.spec.unique = stmt->unique;
+    call([&] { refuse_impossible(stmt, relation, out.spec.method); });
     for (int i = 0; i < list_length(stmt->indexParams); ++i) {
         const auto *element = static_cast<IndexElem *>(list_nth(stmt->indexParams, i));
         key *k = &out.spec.keys.emplace_back();
