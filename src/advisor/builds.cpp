@@ -3,6 +3,7 @@
 #include "advisor/gain.hpp"
 #include "core/hold.hpp"
 #include "core/index_size.hpp"
+#include "pg/advisory.hpp"
 #include "pg/catalog_text.hpp"
 #include "pg/hold.hpp"
 #include "pg/index_sample.hpp"
@@ -13,12 +14,15 @@
 #include "pg/security.hpp"
 #include "pg/settings.hpp"
 #include "pg/transaction.hpp"
+#include <map>
+#include <set>
 
 namespace dbopt::advisor {
 
 namespace {
 
 constexpr Oid superuser = BOOTSTRAP_SUPERUSERID;
+constexpr int level_lock_ms = 2000;
 int watch_seconds = 3600; // read by dbopt._index_watch_begin
 
 std::string free_index_name(const pg::whatif::definition &d) {
@@ -111,28 +115,78 @@ int64_t enqueue_build(const pg::whatif::definition &d, const names &n, const std
                         .retry_class = "database"});
 }
 
-// The parent's index at once (it is empty), then one build per leaf; background() attaches them.
+struct piece {
+    Oid relation, above;
+    bool leaf;
+    names index;
+};
+
+// table_index, with room for both in 63 bytes; free in the table's schema and not `taken` by another piece.
+names free_piece_name(Oid relation, const std::string &table, const std::string &schema, const std::string &index,
+                      std::set<std::pair<std::string, std::string>> *taken) {
+    for (int n = 0;; ++n) {
+        const std::string tail = "_" + pg::clip_identifier(index, 30) + (n == 0 ? "" : std::to_string(n));
+        const std::string name = pg::clip_identifier(table, 63 - tail.size()) + tail;
+        if (!pg::relation_exists_beside(relation, name) && taken->emplace(schema, name).second)
+            return {.index = name, .schema = schema};
+    }
+}
+
+// The tree from its root down, with a name for each one's index.
+std::vector<piece> pieces_of(Oid root, const names &n) {
+    std::vector<piece> out;
+    std::set<std::pair<std::string, std::string>> taken{{n.schema, n.index}};
+    for (const pg::row &r : pg::query(
+             "SELECT t.relid::oid, coalesce(t.parentrelid::oid, 0::oid), c.relkind = 'p', c.relkind = 'f', c.relname::text, s.nspname::text"
+             " FROM pg_catalog.pg_partition_tree($1) AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.relid"
+             " JOIN pg_catalog.pg_namespace AS s ON s.oid = c.relnamespace ORDER BY t.level, t.relid",
+             {root})) {
+        const Oid relation = r.get<Oid>(0);
+        piece p{.relation = relation, .above = r.get<Oid>(1), .leaf = !r.get<bool>(2), .index = n};
+        if (relation != root)
+            p.index = free_piece_name(relation, r.get<std::string>(4), r.get<std::string>(5), n.index, &taken);
+        if (r.get<bool>(3))
+            pg::raise({.code = ERRCODE_WRONG_OBJECT_TYPE,
+                       .message = "cannot build an index on " + pg::qualified_name(root) + " partition by partition",
+                       .detail = "Its partition " + pg::qualified_name(p.relation) + " is a foreign table.",
+                       .hint = "Build an index on each local partition instead."});
+        out.push_back(std::move(p));
+    }
+    return out;
+}
+
+// The indexes of the partitioned levels at once (they are empty; SHARE on each, waited for briefly), then
+// one build per leaf; background() attaches them from below.
 int64_t apply_partitioned(const pg::whatif::definition &d, const names &n, bool verify, const prospect &p) {
-    const std::string parent = pg::whatif::create_index_text(
-        d, n.index, {.concurrently = false, .only = true, .relation = d.spec.relation});
-    pg::execute(parent);
+    const std::vector<piece> pieces = pieces_of(d.spec.relation, n);
+    auto define = [&](const piece &part) {
+        return pg::whatif::create_index_text(
+            d, part.index.index, {.concurrently = part.leaf, .only = !part.leaf, .relation = part.relation});
+    };
+    auto of = [&](const piece &part) {
+        pg::whatif::definition own = d;
+        own.spec.relation = part.relation;
+        return own;
+    };
+    pg::wait_for_locks(level_lock_ms);
+    for (const piece &part : pieces)
+        if (!part.leaf)
+            pg::execute(define(part));
+    std::map<Oid, int64_t> runs, builds;
     int64_t first = 0;
-    std::optional<int64_t> parent_build;
-    for (const pg::row &r : pg::query("SELECT t.relid::oid, c.relname::text FROM pg_catalog.pg_partition_tree($1) AS t"
-                                      " JOIN pg_catalog.pg_class AS c ON c.oid = t.relid WHERE t.isleaf",
-                                      {d.spec.relation})) {
-        pg::whatif::definition leaf = d;
-        const Oid leaf_oid = r.get<Oid>(0);
-        names m{.index = pg::clip_identifier(r.get<std::string>(1) + "_" + n.index, 63),
-                .schema = pg::get_relation(leaf_oid).schema};
-        const std::string command = pg::whatif::create_index_text(
-            d, m.index, {.concurrently = true, .only = false, .relation = leaf_oid});
-        leaf.spec.relation = leaf_oid;
-        const int64_t run = enqueue_build(leaf, m, command, p.delay_seconds);
-        if (!parent_build)
-            parent_build = record(d, n, parent, verify, run, std::nullopt, p);
-        record(leaf, m, command, false, run, parent_build, {});
-        first = first == 0 ? run : first;
+    for (const piece &part : pieces)
+        if (part.leaf) {
+            runs[part.relation] = enqueue_build(of(part), part.index, define(part), p.delay_seconds);
+            first = first == 0 ? runs[part.relation] : first;
+        }
+    if (first == 0)
+        return 0; // no partitions: the index is there
+    for (const piece &part : pieces) {
+        const auto above = builds.find(part.above);
+        const bool root = part.relation == d.spec.relation;
+        builds[part.relation] =
+            record(of(part), part.index, define(part), root && verify, part.leaf ? runs[part.relation] : first,
+                   root || above == builds.end() ? std::nullopt : std::optional(above->second), root ? p : prospect{});
     }
     return first;
 }

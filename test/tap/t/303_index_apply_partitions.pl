@@ -1,0 +1,64 @@
+# index_apply on a partitioned table: an index of every level, one build per leaf, attached from below;
+# what cannot be done is refused before anything is made.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'dbopt'\ndbopt.naptime = 1\nmax_worker_processes = 20");
+$node->start;
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+sub eventually
+{
+	my ($query, $expected) = @_;
+	my $seen = '';
+	for (1 .. 900) { $seen = sql($query); return $seen if $seen eq $expected; usleep(200_000); }
+	return $seen;
+}
+my $long = 'a_very_long_name_for_a_partition_that_leaves_no_room_for_more_x';
+sql(qq{CREATE EXTENSION dbopt;
+CREATE TABLE pt (id bigint, created timestamptz NOT NULL, k int, t text) PARTITION BY RANGE (created);
+CREATE TABLE pt1 PARTITION OF pt FOR VALUES FROM ('2025-01-01') TO ('2025-02-01');
+CREATE TABLE pt2 PARTITION OF pt FOR VALUES FROM ('2025-02-01') TO ('2025-03-01') PARTITION BY LIST (k);
+CREATE TABLE pt2a PARTITION OF pt2 FOR VALUES IN (0, 1, 2);
+CREATE TABLE "$long" PARTITION OF pt2 DEFAULT;
+CREATE SCHEMA other;
+CREATE TABLE other."Odd ""one" PARTITION OF pt FOR VALUES FROM ('2025-03-01') TO ('2025-04-01') PARTITION BY LIST (k);
+INSERT INTO pt SELECT i, timestamptz '2025-01-01' + i % 50 * interval '1 day', i % 7 FROM generate_series(1, 10000) i});
+
+sql(q{SELECT dbopt.index_apply('CREATE INDEX pt_k ON pt (k)', false)});
+is(eventually(q{SELECT string_agg(DISTINCT status, ',') FROM dbopt.index_builds}, 'built'), 'built', 'every piece is built');
+is(sql(q{SELECT count(*) || ' ' || bool_and(indisvalid) FROM pg_partition_tree('pt_k') JOIN pg_index ON indexrelid = relid}), '6 true', 'one tree of valid indexes');
+is(sql(q{SELECT count(*) FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid WHERE i.indrelid IN (SELECT relid FROM pg_partition_tree('pt')) AND NOT c.relispartition AND c.relname <> 'pt_k'}), '0', 'none beside it');
+is(sql('SELECT count(*) FROM pg_index WHERE NOT indisvalid'), '0', 'nothing invalid is left');
+like(sql('EXPLAIN SELECT * FROM pt2a WHERE k = 1 ORDER BY k LIMIT 1'), qr/Index/, 'and they are used');
+
+# ---- a foreign partition: nothing is made ----
+sql(q{CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER nowhere FOREIGN DATA WRAPPER nowhere;
+CREATE FOREIGN TABLE far PARTITION OF pt FOR VALUES FROM ('2025-04-01') TO ('2025-05-01') SERVER nowhere});
+my ($code, $out, $err) = $node->psql('postgres', q{SELECT dbopt.index_apply('CREATE INDEX pt_t ON pt (t)', false)});
+isnt($code, 0, 'refused');
+like($err, qr/partition public\.far is a foreign table/, 'with the reason');
+is(sql(q{SELECT to_regclass('pt_t') IS NULL AND (SELECT count(*) = 6 FROM dbopt.index_builds)}), 't', 'and nothing changed');
+sql('DROP FOREIGN TABLE far');
+
+# ---- a writer holds the table: the caller does not queue behind it for long, nor others behind the caller ----
+my $writer = $node->background_psql('postgres');
+$writer->query_safe(q{BEGIN; INSERT INTO pt VALUES (1, '2025-01-05', 1, 'x')});
+($code, $out, $err) = $node->psql('postgres', q{SELECT dbopt.index_apply('CREATE INDEX pt_t ON pt (t)', false)});
+like($err, qr/lock timeout/, 'gives up beside a writer');
+is(sql(q{SELECT to_regclass('pt_t') IS NULL}), 't', 'and leaves nothing');
+$writer->query_safe('COMMIT');
+$writer->quit;
+
+# ---- no partition at all ----
+sql('CREATE TABLE bare (id int) PARTITION BY RANGE (id)');
+sql(q{SELECT dbopt.index_apply('CREATE INDEX bare_id ON bare (id)', false)});
+is(sql(q{SELECT indisvalid FROM pg_index WHERE indexrelid = 'bare_id'::regclass}), 't', 'an index of a table without partitions is there at once');
+$node->stop;
+done_testing();
