@@ -22,15 +22,28 @@ namespace dbopt::advisor {
 namespace {
 
 constexpr Oid superuser = BOOTSTRAP_SUPERUSERID;
-constexpr int level_lock_ms = 2000;
+constexpr int level_lock_ms = 2000, attach_lock_ms = 200;
 int watch_seconds = 3600; // read by dbopt._index_watch_begin
 
-std::string free_index_name(const pg::whatif::definition &d) {
+// A build that waits in the queue has been promised its name.
+bool promised(const std::string &schema, const std::string &index) {
+    const pg::as_owner as(superuser); // the table of builds is not the caller's to read
+    return pg::scalar<bool>("SELECT EXISTS (SELECT FROM dbopt._index_build WHERE status = 'building' AND index_schema = $1"
+                            " AND index_name = $2)",
+                            {schema, index})
+        .value_or(false);
+}
+
+std::string free_index_name(const pg::whatif::definition &d, const std::string &schema) {
     if (!d.name.empty()) {
         if (pg::relation_exists_beside(d.spec.relation, d.name))
             pg::raise({.code = ERRCODE_DUPLICATE_TABLE,
                        .message = "relation \"" + d.name + "\" already exists",
                        .hint = "Give the index another name, or none."});
+        if (promised(schema, d.name))
+            pg::raise({.code = ERRCODE_DUPLICATE_TABLE,
+                       .message = "another index with the name \"" + d.name + "\" is about to be built",
+                       .hint = "Give the index another name, or none; dbopt.index_builds shows the builds."});
         return d.name;
     }
     std::string base = pg::get_relation(d.spec.relation).name;
@@ -40,16 +53,34 @@ std::string free_index_name(const pg::whatif::definition &d) {
     for (int n = 0;; ++n) {
         const std::string tail = n == 0 ? "_idx" : "_idx" + std::to_string(n);
         const std::string name = pg::clip_identifier(base, 63 - tail.size()) + tail;
-        if (!pg::relation_exists_beside(d.spec.relation, name))
+        if (!pg::relation_exists_beside(d.spec.relation, name) && !promised(schema, name))
             return name;
     }
 }
 
+// The run that is building this very index already, if any: asked for twice, it is built once.
+std::optional<int64_t> same_build(const pg::whatif::definition &d, bool partitioned) {
+    std::vector<std::pair<std::string, std::string>> open; // command, name
+    std::vector<int64_t> runs;
+    {
+        const pg::as_owner as(superuser);
+        for (const pg::row &r : pg::query("SELECT command, index_name, run_id FROM dbopt._index_build WHERE status = 'building'"
+                                          " AND relation = $1 AND parent_id IS NULL ORDER BY build_id",
+                                          {d.spec.relation})) {
+            open.emplace_back(r.get<std::string>(0), r.get<std::string>(1));
+            runs.push_back(r.get<int64_t>(2));
+        }
+    }
+    for (size_t i = 0; i < open.size(); ++i)
+        if ((d.name.empty() || d.name == open[i].second) &&
+            open[i].first == pg::whatif::create_index_text(d, open[i].second, {.concurrently = !partitioned, .only = partitioned,
+                                                                               .relation = d.spec.relation}))
+            return runs[i];
+    return std::nullopt;
+}
+
 struct names {
     std::string index, schema;
-    std::string qualified() const {
-        return pg::quote_identifier(schema) + "." + pg::quote_identifier(index);
-    }
 };
 
 struct prospect {
@@ -110,7 +141,8 @@ int64_t enqueue_build(const pg::whatif::definition &d, const names &n, const std
     return pg::enqueue({.area = "advisor",
                         .command = command,
                         .object = d.spec.relation,
-                        .cleanup = "DROP INDEX CONCURRENTLY IF EXISTS " + n.qualified(),
+                        .cleanup = "SELECT dbopt._index_build_cleanup(" + std::to_string(d.spec.relation) + ", " +
+                                   pg::quote_literal(n.schema) + ", " + pg::quote_literal(n.index) + ")",
                         .delay_seconds = delay,
                         .retry_class = "database"});
 }
@@ -127,7 +159,7 @@ names free_piece_name(Oid relation, const std::string &table, const std::string 
     for (int n = 0;; ++n) {
         const std::string tail = "_" + pg::clip_identifier(index, 30) + (n == 0 ? "" : std::to_string(n));
         const std::string name = pg::clip_identifier(table, 63 - tail.size()) + tail;
-        if (!pg::relation_exists_beside(relation, name) && taken->emplace(schema, name).second)
+        if (!pg::relation_exists_beside(relation, name) && !promised(schema, name) && taken->emplace(schema, name).second)
             return {.index = name, .schema = schema};
     }
 }
@@ -208,7 +240,13 @@ int64_t apply(const std::string &ddl, const build_options &o) {
         pg::raise({.code = ERRCODE_WRONG_OBJECT_TYPE,
                    .message = "cannot build an index on " + table.qualified() + " in the background",
                    .hint = "Run the CREATE INDEX yourself."});
-    const names n{.index = free_index_name(d), .schema = table.schema};
+    if (const auto run = same_build(d, table.kind == 'p')) {
+        pg::notice("this index is being built already", "See dbopt.index_builds; its run is " + std::to_string(*run) + ".");
+        return *run;
+    }
+    const names n{.index = free_index_name(d, table.schema), .schema = table.schema};
+    // A unique index is a rule, whatever the workload gains from it.
+    const bool verify = o.verify && !d.spec.unique;
     const pg::whatif::engine home;
     pg::whatif::size_model sizes(home.context());
     const pg::whatif::index_shape size = sizes.shape(d);
@@ -219,12 +257,12 @@ int64_t apply(const std::string &ddl, const build_options &o) {
                      .delay_seconds = until_window(o)};
     int64_t run;
     if (table.kind == 'p') {
-        run = apply_partitioned(d, n, o.verify, p);
+        run = apply_partitioned(d, n, verify, p);
     } else {
         const std::string command = pg::whatif::create_index_text(
             d, n.index, {.concurrently = true, .only = false, .relation = d.spec.relation});
         run = enqueue_build(d, n, command, p.delay_seconds);
-        record(d, n, command, o.verify, run, std::nullopt, p);
+        record(d, n, command, verify, run, std::nullopt, p);
     }
     if (o.expectation) {
         const pg::as_owner as(superuser);
@@ -319,8 +357,14 @@ void advance(const pg::row &r) {
         finish(build, "failed", "the index is not there, or not valid");
         return;
     }
+    pg::execute("UPDATE dbopt._index_build SET index_oid = $2 WHERE build_id = $1", {build, index});
     if (!r.null(7)) { // a leaf of a partitioned index
-        pg::execute("ALTER INDEX " + r.get<std::string>(7) + " ATTACH PARTITION " + qualified);
+        // ACCESS EXCLUSIVE on the leaf's index: whoever plans on the leaf queues behind the one who waits for it.
+        pg::wait_for_locks(attach_lock_ms);
+        {
+            const pg::as_owner as(requester);
+            pg::execute("ALTER INDEX " + r.get<std::string>(7) + " ATTACH PARTITION " + qualified);
+        }
         finish(build, "built", "attached to " + r.get<std::string>(7));
     } else if (r.get<bool>(5)) {
         verify_build(build, index, qualified, requester);
@@ -329,18 +373,33 @@ void advance(const pg::row &r) {
     }
 }
 
+// Each in a transaction of its own: no lock of one is held while another is looked at.
 void advance_all() {
-    const pg::result open = pg::query(
-        "SELECT b.build_id, b.run_id, b.relation, b.index_schema, b.index_name, b.verify, b.requested_by::oid,"
-        " (SELECT pg_catalog.quote_ident(p.index_schema) || '.' || pg_catalog.quote_ident(p.index_name)"
-        "  FROM dbopt._index_build AS p WHERE p.build_id = b.parent_id), b.command"
-        " FROM dbopt._index_build AS b WHERE b.status = 'building'"
-        // a parent waits for its leaves
-        " AND NOT EXISTS (SELECT FROM dbopt._index_build AS l WHERE l.parent_id = b.build_id AND l.status = 'building')"
-        " ORDER BY b.build_id LIMIT 20");
-    for (const pg::row &r : open)
-        if (const auto failed = pg::subtransaction([&] { advance(r); }))
-            finish(r.get<int64_t>(0), "failed", failed->message());
+    std::vector<int64_t> open;
+    {
+        pg::transaction work;
+        for (const pg::row &r : pg::query("SELECT b.build_id FROM dbopt._index_build AS b WHERE b.status = 'building'"
+                                          // a parent waits for its leaves
+                                          " AND NOT EXISTS (SELECT FROM dbopt._index_build AS l WHERE l.parent_id = b.build_id"
+                                          " AND l.status = 'building') ORDER BY b.build_id LIMIT 100"))
+            open.push_back(r.get<int64_t>(0));
+        work.commit();
+    }
+    for (const int64_t build : open) {
+        pg::transaction work;
+        const auto failed = pg::subtransaction([&] {
+            for (const pg::row &r : pg::query(
+                     "SELECT b.build_id, b.run_id, b.relation, b.index_schema, b.index_name, b.verify, b.requested_by::oid,"
+                     " (SELECT pg_catalog.quote_ident(p.index_schema) || '.' || pg_catalog.quote_ident(p.index_name)"
+                     "  FROM dbopt._index_build AS p WHERE p.build_id = b.parent_id), b.command"
+                     " FROM dbopt._index_build AS b WHERE b.build_id = $1",
+                     {build}))
+                advance(r);
+        });
+        if (failed && failed->sqlstate() != "55P03") // busy: the next round tries again
+            finish(build, "failed", failed->message());
+        work.commit();
+    }
 }
 
 void build_expected() {
@@ -392,8 +451,8 @@ void drop_useless() {
 } // namespace
 
 void background() {
-    pg::transaction work;
     advance_all();
+    pg::transaction work;
     build_expected();
     drop_useless();
     work.commit();

@@ -137,6 +137,7 @@ CREATE TABLE dbopt._index_build (
     relation oid NOT NULL,
     index_schema text NOT NULL,
     index_name text NOT NULL,
+    index_oid oid, -- once it is built
     command text NOT NULL,
     verify boolean NOT NULL,
     requested_by regrole NOT NULL,
@@ -153,6 +154,7 @@ CREATE TABLE dbopt._index_build (
     watched_until timestamptz,
     calls_then bigint,
     total_ms_then float8,
+    p50_ms_then float8,
     calls_since bigint,
     latency_before_ms float8,
     latency_after_ms float8
@@ -207,14 +209,39 @@ WHERE NOT EXISTS (SELECT FROM dbopt._index_build AS b JOIN pg_index AS i
 COMMENT ON VIEW dbopt._index_expected_missing IS 'internal: expected indexes that are not there now';
 GRANT SELECT ON dbopt._index_expected_missing TO pg_monitor;
 
+-- What a failed build left: an invalid index of that name on that table, unless somebody is building it. A
+-- valid index is never dropped here, whoever made it. Runs as the role of the build.
+CREATE FUNCTION dbopt._index_build_cleanup(relation oid, schema text, index text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS $$
+BEGIN
+    FOR attempt IN 1 .. 20 LOOP
+        PERFORM FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE i.indrelid = _index_build_cleanup.relation AND NOT i.indisvalid AND c.relname = index AND n.nspname = schema;
+        IF NOT FOUND THEN
+            RETURN true;
+        END IF;
+        BEGIN
+            EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE NOWAIT', relation::regclass);
+            EXECUTE format('DROP INDEX %I.%I', schema, index);
+            RETURN true;
+        EXCEPTION WHEN lock_not_available THEN
+            PERFORM pg_sleep(0.25);
+        END;
+    END LOOP;
+    RAISE lock_not_available USING MESSAGE = format('the invalid index %I.%I is left', schema, index),
+        HINT = format('When its table is free: DROP INDEX CONCURRENTLY %I.%I', schema, index);
+END $$;
+COMMENT ON FUNCTION dbopt._index_build_cleanup IS 'internal: drops the invalid index that a failed build of index_apply left, nothing else';
+
 -- After a build that was kept the statements that were to gain are watched for
 -- dbopt.index_watch: how long they took until then, and since.
 CREATE FUNCTION dbopt._index_watch_begin(build bigint, queries bigint[]) RETURNS void
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     UPDATE dbopt._index_build AS b
-    SET watched = queries, calls_then = w.calls, total_ms_then = w.ms, latency_before_ms = round((w.ms / nullif(w.calls, 0))::numeric, 4),
+    SET watched = queries, calls_then = w.calls, total_ms_then = w.ms, p50_ms_then = w.p50, latency_before_ms = round((w.ms / nullif(w.calls, 0))::numeric, 4),
         watched_until = clock_timestamp() + current_setting('dbopt.index_watch')::interval
-    FROM (SELECT sum(calls)::bigint AS calls, sum(total_ms) AS ms FROM dbopt._workload() WHERE query_id = ANY (queries)) AS w
+    FROM (SELECT sum(calls)::bigint AS calls, sum(total_ms) AS ms, sum(calls * p50_ms) / nullif(sum(calls), 0) AS p50
+          FROM dbopt._workload() WHERE query_id = ANY (queries)) AS w
     WHERE b.build_id = build AND w.calls > 0;
 $$;
 COMMENT ON FUNCTION dbopt._index_watch_begin IS 'internal: notes how long the statements that a new index serves took so far';
@@ -228,19 +255,25 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE b record; w record; scans bigint; why text; qualified text;
 BEGIN
     FOR b IN SELECT * FROM dbopt._index_build WHERE status = 'kept' AND watched_until < clock_timestamp() AND calls_since IS NULL LOOP
-        qualified := format('%I.%I', b.index_schema, b.index_name);
-        SELECT sum(calls)::bigint - b.calls_then AS calls, sum(total_ms) - b.total_ms_then AS ms INTO w
+        -- By its number: the name may be another index by now. One that has become a rule is not ours to judge.
+        SELECT format('%I.%I', n.nspname, c.relname) INTO qualified
+        FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE i.indexrelid = b.index_oid AND i.indrelid = b.relation AND NOT (i.indisunique OR i.indisreplident OR i.indisclustered)
+          AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid);
+        SELECT sum(calls)::bigint - b.calls_then AS calls, sum(total_ms) - b.total_ms_then AS ms,
+            sum(calls * p50_ms) / nullif(sum(calls), 0) AS p50 INTO w
         FROM dbopt._workload() WHERE query_id = ANY (b.watched);
-        scans := coalesce((SELECT sum(pg_stat_get_numscans(t.relid)) FROM pg_partition_tree(to_regclass(qualified)) AS t),
-            pg_stat_get_numscans(to_regclass(qualified)));
-        IF to_regclass(qualified) IS NULL OR w.calls IS NULL OR w.calls < 0 THEN
+        scans := coalesce((SELECT sum(pg_stat_get_numscans(t.relid)) FROM pg_partition_tree(b.index_oid::regclass) AS t),
+            pg_stat_get_numscans(b.index_oid));
+        IF qualified IS NULL OR w.calls IS NULL OR w.calls < 0 THEN
             UPDATE dbopt._index_build SET calls_since = 0 WHERE build_id = b.build_id; -- gone, or the counters began anew
             CONTINUE;
         END IF;
         why := CASE
             WHEN w.calls < 20 THEN NULL -- too few to judge by
             WHEN scans = 0 THEN format('%s calls of the statements it was for, and none has read it', w.calls)
-            WHEN w.ms / w.calls > 1.2 * b.latency_before_ms AND w.ms / w.calls > b.latency_before_ms + 0.1
+            -- The median, too, which one wait for a lock does not move.
+            WHEN w.ms / w.calls > 1.2 * b.latency_before_ms AND w.ms / w.calls > b.latency_before_ms + 0.1 AND w.p50 > 1.2 * b.p50_ms_then
                 THEN format('the statements it was for take %s ms with it, %s ms before', round((w.ms / w.calls)::numeric, 2), round(b.latency_before_ms::numeric, 2)) END;
         IF why IS NULL THEN
             UPDATE dbopt._index_build SET calls_since = w.calls, latency_after_ms = round((w.ms / nullif(w.calls, 0))::numeric, 4),

@@ -56,6 +56,43 @@ is(sql(q{SELECT to_regclass('pt_t') IS NULL}), 't', 'and leaves nothing');
 $writer->query_safe('COMMIT');
 $writer->quit;
 
+# ---- a reader holds a leaf when its index is to be attached: nobody queues, and it is attached afterwards ----
+my $reader = $node->background_psql('postgres');
+$reader->query_safe('BEGIN; LOCK TABLE pt1 IN ACCESS SHARE MODE');
+sql(q{SELECT dbopt.index_apply('CREATE INDEX pt_id ON pt (id)', false)});
+eventually(q{SELECT count(*) FROM pg_index WHERE indrelid = 'pt1'::regclass AND indisvalid AND pg_get_indexdef(indexrelid) ~ 'btree \(id\)'}, '1');
+$reader->query_safe('SELECT count(*) FROM pt1 WHERE id = 5');
+usleep(7_000_000);
+is(sql(q{SET lock_timeout = '5s'; SELECT count(*) >= 0 FROM pt1 WHERE id = 7}), 't', 'another reader passes');
+is(sql(q{SELECT count(*) FROM dbopt.index_builds WHERE status = 'failed'}), '0', 'waiting is no failure');
+$reader->query_safe('COMMIT');
+$reader->quit;
+is(eventually(q{SELECT indisvalid FROM pg_index WHERE indexrelid = 'pt_id'::regclass}, 't'), 't', 'attached once the leaf is free');
+
+# ---- an index of the same name that is somebody else's is never dropped ----
+sql(q{CREATE TABLE clash (id int, v int); INSERT INTO clash SELECT g, g FROM generate_series(1, 1000) g; SELECT dbopt.pause('advisor')});
+sql(q{SELECT dbopt.index_apply('CREATE INDEX precious ON clash (id)', false)});
+sql(q{CREATE UNIQUE INDEX precious ON clash (v); SELECT dbopt.resume('advisor')});
+is(eventually(q{SELECT status FROM dbopt.index_builds WHERE index = 'public.precious'}, 'failed'), 'failed', 'the name was taken meanwhile');
+is(sql(q{SELECT indisunique AND indisvalid FROM pg_index WHERE indexrelid = 'precious'::regclass}), 't', 'its index stays');
+
+# ---- asked for twice: built once; another name for another index ----
+is(sql(q{CREATE TABLE twice (id int, v int); SELECT a = b FROM (SELECT dbopt.index_apply('CREATE INDEX ON twice (id)', false) AS a) x, LATERAL (SELECT dbopt.index_apply('CREATE INDEX ON twice (id)', false) AS b OFFSET 0) y}), 't', 'the same run');
+is(eventually(q{SELECT string_agg(status, ',') FROM dbopt.index_builds WHERE relation = 'twice'::regclass}, 'built'), 'built', 'one build');
+is(sql(q{SELECT bool_and(indisvalid) AND count(*) = 1 FROM pg_index WHERE indrelid = 'twice'::regclass}), 't', 'one index');
+
+# ---- a unique index is a rule, not a gain ----
+sql(q{CREATE TABLE rule (id int, v int); INSERT INTO rule SELECT g, g FROM generate_series(1, 5000) g; ANALYZE rule; SELECT count(*) FROM rule WHERE id = 5});
+sql(q{SELECT dbopt.index_apply('CREATE UNIQUE INDEX rule_v ON rule (v)')});
+is(eventually(q{SELECT status FROM dbopt.index_builds WHERE index = 'public.rule_v'}, 'built'), 'built', 'kept though no statement gains');
+is(sql(q{SELECT indisvalid FROM pg_index WHERE indexrelid = 'rule_v'::regclass}), 't', 'and there');
+
+# ---- what a failed build leaves goes ----
+sql(q{CREATE TABLE doubled (id int); INSERT INTO doubled VALUES (1), (1)});
+sql(q{SELECT dbopt.index_apply('CREATE UNIQUE INDEX doubled_id ON doubled (id)')});
+is(eventually(q{SELECT status FROM dbopt.index_builds WHERE index = 'public.doubled_id'}, 'failed'), 'failed', 'duplicates refuse a unique index');
+is(eventually(q{SELECT count(*) FROM pg_index WHERE indrelid = 'doubled'::regclass}, '0'), '0', 'its invalid leftover is removed');
+
 # ---- no partition at all ----
 sql('CREATE TABLE bare (id int) PARTITION BY RANGE (id)');
 sql(q{SELECT dbopt.index_apply('CREATE INDEX bare_id ON bare (id)', false)});
