@@ -4,7 +4,7 @@
 //
 //   building → kept | dropped | failed          (verify)
 //   building → built | failed                   (no verification)
-//   partitioned: the parent's index ON ONLY at once, each leaf's CONCURRENTLY, then ATTACH
+//   partitioned: an index ON ONLY each partitioned level at once, each leaf's CONCURRENTLY, then ATTACH from below
 #pragma once
 #include "pg/entry.hpp"
 
