@@ -3,6 +3,7 @@
 #include "pg/pause.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
+#include "pg/steady_wal.hpp"
 #include "pg/transaction.hpp"
 
 namespace dbopt::partition {
@@ -63,6 +64,7 @@ bool build_next_index(const work &w) {
                                             {w.staging, r.name()});
         if (*there)
             continue;
+        const pg::steady_wal calm;
         pg::query(r.command(staging, r.name()));
         if (!r.comment.empty())
             pg::query("COMMENT ON INDEX " + pg::quote_identifier(pg::get_relation(w.staging).schema) + "." + r.name() + " IS " + pg::quote_literal(r.comment));

@@ -9,6 +9,7 @@
 #include "pg/query.hpp"
 #include "pg/queue.hpp"
 #include "pg/relation.hpp"
+#include "pg/steady_wal.hpp"
 #include "pg/transaction.hpp"
 #include <algorithm>
 
@@ -96,6 +97,7 @@ piece_result do_next_piece(Oid source) {
                    ? piece_result::elsewhere : piece_result::none;
     }
     tune_for_building();
+    const pg::steady_wal calm;
     int64_t rows = 0;
     if (p->relation == InvalidOid)
         rows = copy(*w, p->first, p->end);

@@ -1,6 +1,7 @@
 #include "pg/bulk_copy.hpp"
 #include "pg/memory.hpp"
 #include "pg/partition_catalog.hpp"
+#include "pg/steady_wal.hpp"
 
 extern "C" {
 #include "access/tupconvert.h"
@@ -14,9 +15,8 @@ namespace {
 
 constexpr size_t batch_rows = 500;
 constexpr size_t batch_bytes = 1 << 16;
-// Whoever commits has to wait for all WAL before his, so no more than this is left for others to write.
-constexpr size_t flush_wal_after = 1 << 20;
-size_t written = 0; // by all sinks of this process
+// The WAL writer flushes beside us; where the disk does not keep up, we wait for it, not those who commit.
+constexpr size_t most_unflushed = 2 << 20;
 
 class sink {
   public:
@@ -70,12 +70,8 @@ class sink {
             for (size_t i = 0; i < used_; ++i)
                 ExecClearTuple(slots_[i]);
         });
-        written += bytes_;
         used_ = bytes_ = 0;
-        if (written < flush_wal_after)
-            return;
-        written = 0;
-        flush_wal();
+        limit_unflushed_wal(most_unflushed);
     }
     void close(const scratch &space) {
         flush(space);

@@ -17,6 +17,7 @@ INSERT INTO ev (ts, k, v, n) SELECT now() - random() * interval '365 days', i % 
 CREATE INDEX ON ev (ts);
 CREATE TABLE seen (id bigint);
 VACUUM ANALYZE ev;
+CHECKPOINT;
 SQL
 cat > "$work/mix.sql" <<SQL
 \set what random(1, 4)
@@ -37,13 +38,13 @@ sleep 3
 start=$(date +%s.%N)
 # When each phase was first seen. (No long statement: the swap would wait for its snapshot.)
 echo "SELECT phase, round(extract(epoch FROM clock_timestamp())::numeric - $start, 1) FROM dbopt.partition_work \\watch 0.2" |
-  psql -XqAt -d bench_convert 2>/dev/null | awk -F'|' 'NF == 2 && $1 != was { printf "%s at %s s; ", $1, $2; was = $1; fflush() }' > "$work/phases" & phases=$!
+  psql -XqAt -d bench_convert >"$work/phases" 2>/dev/null & phases=$!
 psql -Xq -d bench_convert -c "SET client_min_messages = warning" -c "SET timezone = 'UTC'" \
   -c "CALL dbopt.partition_convert('ev', 'ts', '1 month', accept_lost_constraints => true$([ "$method" = split ] || echo ", method => '$method'"))"
 end=$(date +%s.%N)
-echo "phases: $(cat "$work/phases")"
 sleep 3
 kill $phases 2>/dev/null || true
+echo "phases: $(awk -F'|' 'NF == 2 && $1 != was { printf "%s at %s s; ", $1, $2; was = $1 }' "$work/phases")"
 kill -INT $bench 2>/dev/null || true; wait $bench 2>/dev/null || true
 # Latency counts from the planned start of a write (pgbench -R), so that a queue behind a block counts in full.
 cat "$work"/log* | awk -v s="$start" -v e="$end" '{t = $5 + $6 / 1e6; l = $3 / 1000; n++

@@ -27,18 +27,14 @@ my $call = q{SET client_min_messages = error; CALL dbopt.partition_convert('big'
 
 # kill -9 in the middle of a piece, in copy and in build
 for my $n (1 .. 2) {
-    my ($out, $err);
-    my $rc = $node->psql('postgres', "SET dbopt.debug_crash_point = 'convert:piece'; SET dbopt.partition_copy_helpers = 0; $call", stdout => \$out, stderr => \$err);
-    ok($rc != 0, "dies in a piece, time $n");
-    $node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
+    ok(dies_at($node, 'convert:piece', "SET dbopt.partition_copy_helpers = 0; $call"), "dies in a piece, time $n");
     is(rows_of_truth('big'), '0|0', 'the table is as it was');
     is($node->safe_psql('postgres', q{SELECT count(*) FROM dbopt.partition_piece WHERE done}), '0', 'the piece counts as not done');
 }
 $node->safe_psql('postgres', q{UPDATE big SET v = 'changed' WHERE id % 1000 = 0; DELETE FROM big WHERE id % 1000 = 1; INSERT INTO big SELECT 300000 + i, '2026-02-01', 'new' FROM generate_series(1, 500) i;
     UPDATE big SET ts = ts + interval '40 days' WHERE id % 1000 = 2;
     TRUNCATE truth; INSERT INTO truth SELECT * FROM big;});
-ok($node->psql('postgres', "SET dbopt.debug_crash_point = 'convert:catchup'; $call") != 0, 'dies after all pieces');
-$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
+ok(dies_at($node, 'convert:catchup', $call), 'dies after all pieces');
 
 # someone writes into the copy: the proof notices
 my $copy = $node->safe_psql('postgres', q{SELECT staging FROM dbopt.partition_work});
@@ -62,7 +58,6 @@ ok($helped, 'a helper is called');
 my $helper = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE query LIKE 'CALL dbopt._partition_assist%' AND backend_type <> 'client backend' LIMIT 1});
 kill_backend($node, $helper) if $helper;
 eval { $convert->quit };
-$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
 $node->safe_psql('postgres', $call) if $node->safe_psql('postgres', q{SELECT relkind FROM pg_class WHERE oid = 'big'::regclass}) eq 'r';
 is($node->safe_psql('postgres', q{SELECT relkind FROM pg_class WHERE oid = 'big'::regclass}), 'p', 'called again it ends well');
 is(rows_of_truth('big'), '0|0', 'with every row once');

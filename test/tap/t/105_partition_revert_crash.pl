@@ -35,10 +35,7 @@ sub equal {
 
 change();
 for my $point (qw(revert:copy revert:catchup revert:swap forget)) {
-    my ($out, $err);
-    my $rc = $node->psql('postgres', "SET dbopt.debug_crash_point = '$point'; SET client_min_messages = error; CALL dbopt.partition_convert_abort('ev');", stdout => \$out, stderr => \$err);
-    $node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
-    isnt($rc, 0, "dies at $point");
+    ok(dies_at($node, $point, q{CALL dbopt.partition_convert_abort('ev')}), "dies at $point");
     is($node->safe_psql('postgres', q{SELECT relkind FROM pg_class WHERE oid = 'ev'::regclass}), 'p', 'it is partitioned still');
     change();
     equal("after a crash at $point every row is there once");
