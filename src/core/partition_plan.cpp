@@ -56,8 +56,13 @@ partition_plan plan_partitions(const calendar &cal, const partition_rules &rules
             return;
         if (hole)
             plan.gaps.push_back({from, to});
-        for (const bounds &b : cut(cal, from, to, rules.max_gap))
-            plan.create.push_back(b);
+        std::vector<bounds> pieces = cut(cal, from, to, rules.max_gap + rules.premake);
+        if (pieces.empty()) { // too long: what is needed from now on is made all the same
+            const position near = std::min(std::max(from, cal.floor(now)), to);
+            plan.unfilled.push_back({from, near});
+            pieces = cut(cal, near, to, rules.max_gap + rules.premake);
+        }
+        plan.create.insert(plan.create.end(), pieces.begin(), pieces.end());
     };
     position reached = minus_infinity;
     for (const partition_state &p : parts) {
@@ -68,7 +73,7 @@ partition_plan plan_partitions(const calendar &cal, const partition_rules &rules
         reached = std::max(reached, p.range.upper);
         if (p.range.upper == infinity)
             plan.open_ended = true;
-        else if (!p.pending && rules.cutoff && p.range.upper <= *rules.cutoff)
+        else if (!p.pending && rules.cutoff && p.range.upper + p.fine <= *rules.cutoff)
             plan.retire.push_back(p.id);
         if (p.range.lower > now)
             ++plan.ahead;

@@ -14,13 +14,14 @@ struct partition_state {
     bounds range;
     bool pending = false; // a DETACH CONCURRENTLY that was not finished
     int id = 0;           // the caller's, handed back
+    bool fine = false;    // it ends after range.upper and before the position that follows
 };
 
 struct partition_rules {
     int premake = 3;
     std::optional<position> start;  // nothing is created before it
     std::optional<position> cutoff; // partitions that end at or before it are retired
-    int max_gap = 1000;             // a hole of more steps than this is reported, not filled
+    int max_gap = 10000;            // a hole of more steps than this is reported, not filled
     position lowest = minus_infinity, highest = infinity; // what the key's type can hold
 };
 
@@ -29,6 +30,7 @@ struct partition_plan {
     std::vector<int> retire;        // ids, oldest first
     std::vector<int> finalize;
     std::vector<bounds> gaps;       // holes between existing partitions (also in create, if filled)
+    std::vector<bounds> unfilled;   // the part before now of holes that are too long to fill
     std::vector<bounds> overlaps;   // impossible in one set; shows a bound that was not understood
     bool open_ended = false;        // a partition reaches to MAXVALUE: nothing can be made ahead
     int ahead = 0;                  // whole partitions after the one of now, before this plan

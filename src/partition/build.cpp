@@ -36,8 +36,10 @@ std::vector<index_recipe> recipes(const work &w) {
              "coalesce(c.condeferrable, false), coalesce(c.condeferred, false), coalesce(obj_description(i.indexrelid, 'pg_class'), ''), coalesce(pg_get_constraintdef(c.oid), '') "
              "FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class r ON r.oid = i.indrelid JOIN pg_namespace n ON n.oid = r.relnamespace "
              "LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype IN ('p', 'u') "
-             "WHERE i.indrelid = $1 AND i.indisvalid AND x.relname NOT LIKE '\\_dbopt\\_own\\_%' ORDER BY i.indisprimary DESC, i.indexrelid",
-             {w.source, w.key_column})) {
+             "WHERE i.indrelid = $1 AND i.indisvalid AND x.relname NOT LIKE '\\_dbopt\\_own\\_%' "
+             // What belongs to a partition itself comes later (drain_swap.cpp), and not to each of its heirs.
+             "AND ($3 OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid = i.indexrelid)) ORDER BY i.indisprimary DESC, i.indexrelid",
+             {w.source, w.key_column, w.kind != "drain" && w.kind != "split"})) {
         index_recipe one{r.get<Oid>(0), false, r.get<bool>(2), r.get<std::string>(5), r.get<std::string>(8)};
         const std::string kind = r.get<std::string>(1);
         const bool has_key = r.get<bool>(3);
@@ -78,11 +80,9 @@ bool build_next_index(const work &w) {
 void build_partition(const work &w, Oid leaf) {
     const pg::as_owner owner(pg::owner_of(w.source));
     const std::string table = pg::qualified_name(leaf), log = work_names(w.source, pg::get_relation(w.source).schema_oid).log;
-    std::vector<std::string> matches;
-    for (const std::string &c : identity_columns(w.source, w.key_column))
-        matches.push_back("t." + c + " = l." + c);
+    const row_identity identity = identity_of(w);
     if (pg::scalar<bool>("SELECT EXISTS (SELECT FROM " + log + ")").value_or(true))
-        pg::execute("DELETE FROM " + table + " t USING (SELECT DISTINCT * FROM " + log + ") l WHERE " + join(matches, " AND "));
+        pg::execute("DELETE FROM " + table + " t USING (" + identity.distinct(log) + ") l WHERE " + identity.same("t", "l"));
     for (const index_recipe &r : recipes(w))
         pg::query(r.command(table, ""));
 }

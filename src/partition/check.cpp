@@ -1,5 +1,5 @@
 // What is wrong with managed sets, and the list of their partitions.
-#include "partition/sets.hpp"
+#include "partition/conversion.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
 #include <algorithm>
@@ -28,7 +28,7 @@ void checker::bounds() {
     std::vector<core::partition_state> states;
     for (size_t i = 0; i < s.table.partitions.size(); ++i) {
         const pg::partition_entry &e = s.table.partitions[i];
-        states.push_back({e.range, e.pending, static_cast<int>(i)});
+        states.push_back({e.range, e.pending, static_cast<int>(i), e.fine_upper});
         if (!e.readable)
             add("warning", "bound not understood", e.name, "");
         if (e.pending)
@@ -47,6 +47,10 @@ void checker::bounds() {
     const core::partition_plan plan = core::plan_partitions(s.calendar, rules_of(s), states, s.now);
     for (const core::bounds &g : plan.gaps)
         add("warning", "gap", range(g) + " has no partition", maintain());
+    for (const core::bounds &g : plan.unfilled)
+        add("warning", "hole too long", range(g) + " would take more than 10000 partitions: it is not filled",
+            "SELECT * FROM dbopt.partition_manage(" + pg::quote_literal(s.parent_name()) + ", " + pg::quote_literal(s.config.step) +
+                ", start_at => ...) says where to begin.");
     for (const core::bounds &o : plan.overlaps)
         add("warning", "overlap", range(o) + " is claimed twice, or a bound has further columns", "");
     if (plan.open_ended)
@@ -73,7 +77,12 @@ void checker::default_rows() {
         return;
     }
     const pg::as_owner owner(s.table.owner);
-    if (pg::scalar<bool>("SELECT EXISTS (SELECT FROM ONLY " + name + ")").value_or(false))
+    if (!pg::scalar<bool>("SELECT EXISTS (SELECT FROM ONLY " + name + ")").value_or(false))
+        return;
+    if (!anything_to_drain(s))
+        add("notice", "rows in default", name + " holds rows that no partition is made for: NULL or infinite keys, further ahead than premake, "
+            "before start_at, or past retention", "DELETE them, or change premake, start_at or retention with dbopt.partition_manage.");
+    else
         add("warning", "rows in default",
             name + " holds rows; they are never pruned or retired, and slow down every new partition",
             "CALL dbopt.partition_drain_default(" + pg::quote_literal(s.parent_name()) + ")");

@@ -129,13 +129,28 @@ std::string prefixed(const std::vector<std::string> &columns, const std::string 
         all.push_back(prefix + c);
     return join(all, ", ");
 }
-std::string matching(const std::vector<std::string> &columns, const char *a, const char *b) {
+} // namespace
+
+std::string row_identity::same(const std::string &a, const std::string &b) const {
+    if (whole)
+        return "ROW(" + prefixed(columns, a + ".") + ")::text = ROW(" + prefixed(columns, b + ".") + ")::text";
     std::vector<std::string> all;
     for (const std::string &c : columns)
-        all.push_back(std::string(a) + "." + c + " = " + b + "." + c);
+        all.push_back(a + "." + c + " = " + b + "." + c);
     return join(all, " AND ");
 }
-} // namespace
+
+// Not every type has an equality, but every one has a text.
+std::string row_identity::distinct(const std::string &from) const {
+    return std::string("SELECT DISTINCT ") + (whole ? "ON (ROW(" + join(columns, ", ") + ")::text) " : "") + "* FROM " + from;
+}
+
+row_identity identity_of(const work &w) {
+    row_identity all{identity_columns(w.source, w.key_column)};
+    if (all.columns.empty())
+        all = {stored_columns(w.source), true};
+    return all;
+}
 
 bool hides_rows_from_owner(Oid table) {
     return pg::scalar<bool>("SELECT relrowsecurity AND relforcerowsecurity AND NOT (rolsuper OR rolbypassrls) "
@@ -167,7 +182,7 @@ void create_triggers(const std::string &source, const work_names &n, const std::
 void install_capture(const work &w, const std::string &only_when) {
     const work_names n = names_of(w);
     const std::string source = pg::qualified_name(w.source);
-    const std::vector<std::string> keys = identity_columns(w.source, w.key_column);
+    const std::vector<std::string> keys = identity_of(w).columns;
     const std::string list = join(keys, ", ");
     for (const std::string *table : {&n.log, &n.batch})
         pg::query("CREATE TABLE " + *table + " AS SELECT " + list + " FROM " + source + " WITH NO DATA");
@@ -209,7 +224,7 @@ int64_t waiting_changes(const work &w) {
 int64_t apply_changes(work &w) {
     const pg::as_owner owner(pg::owner_of(w.source));
     const work_names n = names_of(w);
-    const std::vector<std::string> keys = identity_columns(w.source, w.key_column);
+    const row_identity identity = identity_of(w);
     // Forced in the meantime, it would keep rows from the copy: nobody forces it while we hold the lock.
     pg::query("LOCK TABLE ONLY " + pg::qualified_name(w.source) + " IN ACCESS SHARE MODE");
     if (hides_rows_from_owner(w.source))
@@ -221,22 +236,22 @@ int64_t apply_changes(work &w) {
     const std::string columns = join(stored_columns(w.source), ", ");
     const std::string staging = pg::qualified_name(w.staging);
     const int64_t taken = pg::execute(
-        "WITH gone AS (DELETE FROM " + n.log + " RETURNING *) INSERT INTO " + n.batch + " SELECT DISTINCT * FROM gone");
+        "WITH gone AS (DELETE FROM " + n.log + " RETURNING *) INSERT INTO " + n.batch + " " + identity.distinct("gone"));
     if (taken == 0)
         return 0;
     // Both tables have an index over the identity by now; nothing is known of the batch, and guessing
     // its size the planner would read the whole of them.
     constexpr int64_t many = 100000;
-    if (taken < many)
+    if (taken < many && !identity.whole)
         for (const char *way : {"enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_material", "jit"})
             pg::set_local(way, "off");
     else
         pg::query("ANALYZE " + n.batch);
-    pg::execute("DELETE FROM " + staging + " t USING " + n.batch + " b WHERE " + matching(keys, "t", "b"));
+    pg::execute("DELETE FROM " + staging + " t USING " + n.batch + " b WHERE " + identity.same("t", "b"));
     // The batch holds no identity twice, so the join gives each row once.
     pg::execute("INSERT INTO " + staging + " (" + columns + ") OVERRIDING SYSTEM VALUE SELECT " +
                 prefixed(stored_columns(w.source), "s.") + " FROM " + n.batch + " b JOIN " + only(w) +
-                pg::qualified_name(w.source) + " s ON " + matching(keys, "s", "b"));
+                pg::qualified_name(w.source) + " s ON " + identity.same("s", "b"));
     pg::execute("DELETE FROM " + n.batch);
     w.changes_applied += taken;
     return taken;
@@ -255,7 +270,7 @@ std::string only(const work &w) { return pg::get_relation(w.source).kind == 'p' 
 
 std::vector<std::string> compare_contents(const work &w) {
     const pg::as_owner owner(pg::owner_of(w.source));
-    const std::vector<std::string> keys = identity_columns(w.source, w.key_column);
+    const row_identity identity = identity_of(w);
     pg::contents_request request{.like = w.source, .left = storage_of(w.source), .right = storage_of(w.staging),
                                  .key_column = w.key_column, .unit = w.set.unit, .edges = {}};
     for (const pg::partitioned_table &table : pg::read_partitions({w.source, w.staging}, {w.set.unit, w.set.unit}))
@@ -266,7 +281,7 @@ std::vector<std::string> compare_contents(const work &w) {
     pg::contents found = pg::read_contents(request);
     // A row whose partition key changed is in the log with both its keys, so both sides leave it out.
     const std::string columns = prefixed(pg::content_columns(w.source), "t."), waiting =
-        " t JOIN (SELECT DISTINCT * FROM " + names_of(w).log + ") l ON " + matching(keys, "l", "t");
+        " t JOIN (" + identity.distinct(names_of(w).log) + ") l ON " + identity.same("l", "t");
     pg::take_out(request, pg::query("SELECT " + columns + " FROM " + only(w) + pg::qualified_name(w.source) + waiting), found.left);
     pg::take_out(request, pg::query("SELECT " + columns + " FROM " + pg::qualified_name(w.staging) + waiting), found.right);
     std::vector<std::string> different;

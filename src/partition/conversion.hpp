@@ -50,6 +50,15 @@ struct work_names {
 // then the partition key; quoted. Empty when there is no such index.
 std::vector<std::string> identity_columns(Oid source, const std::string &key_column);
 std::vector<std::string> stored_columns(Oid source); // all but generated ones, quoted
+// How changed rows are found again: by their key, or where there is none by all their values as text.
+// Then rows that look alike are one: all of them go, and all that there are by now come back.
+struct row_identity {
+    std::vector<std::string> columns;
+    bool whole = false; // finding them reads the whole table: never while others wait
+    std::string same(const std::string &a, const std::string &b) const;
+    std::string distinct(const std::string &from) const;
+};
+row_identity identity_of(const work &w);
 
 // Forced row-level security, which binds the owner as well: a copy would lack rows.
 bool hides_rows_from_owner(Oid table);
@@ -123,6 +132,8 @@ void call_helpers(const work &w);
 void assist(Oid source); // the body of a helper's CALL; commits
 void catch_up(work &w);
 void swap_converted(work &w);           // one transaction, locks taken by the caller's try
+void copy_rights(Oid source, Oid target); // likeness.cpp: who may do what, and row security
+bool anything_to_drain(open_set &s);
 void drain_default(Oid parent, int64_t batch_rows); // commits; under CALL only
 void split_partition(Oid partition, int64_t batch_rows);
 // Foreign keys for partitions that are known to satisfy them: unchecked, then marked as checked.

@@ -53,8 +53,9 @@ std::vector<core::bounds> ranges(const open_set &s, Oid source, const std::strin
     core::partition_rules rules;
     rules.start = s.calendar.floor(std::min(low, now));
     rules.max_gap = most_partitions;
-    const std::vector<core::bounds> made = core::plan_partitions(s.calendar, rules, none, now).create;
-    if (made.empty())
+    const core::partition_plan plan = core::plan_partitions(s.calendar, rules, none, now);
+    const std::vector<core::bounds> &made = plan.create;
+    if (made.empty() || !plan.unfilled.empty())
         pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
                    .message = "step \"" + s.config.step + "\" would make more than " + std::to_string(most_partitions) + " partitions",
                    .detail = "The oldest row is at " + s.text(low) + ".", .hint = "Choose a longer step."});

@@ -6,7 +6,7 @@ namespace dbopt::partition {
 
 void swapper::collect() {
     for (const pg::row r : pg::query("SELECT pg_get_triggerdef(oid), tgname::text, tgenabled::text FROM pg_trigger "
-                                     "WHERE tgrelid = $1 AND NOT tgisinternal AND tgname NOT LIKE '\\_dbopt\\_capture%'", {w.source})) {
+                                     "WHERE tgrelid = $1 AND NOT tgisinternal AND tgparentid = 0 AND tgname NOT LIKE '\\_dbopt\\_capture%'", {w.source})) {
         later.push_back(r.get<std::string>(0));
         const std::string state = r.get<std::string>(2), name = pg::quote_identifier(r.get<std::string>(1));
         triggers.push_back(name);

@@ -109,8 +109,11 @@ recipe make_recipe(const open_set &s, const core::bounds *range) {
     if (!parts.null(1))
         add_subpartitions(s, plain, r.name, r);
     if (!parts.null(6))
-        for (const std::string &command : parts.get<std::vector<std::string>>(6))
+        for (const std::string &command : parts.get<std::vector<std::string>>(6)) {
             r.before_attach.push_back(replaced(command, r.name));
+            if (command.starts_with("CREATE INDEX ") || command.starts_with("CREATE UNIQUE INDEX ") || command.starts_with("ALTER TABLE "))
+                r.own_indexes.push_back(r.before_attach.back());
+        }
     r.after_attach.push_back("ALTER TABLE " + s.parent_name() + " ATTACH PARTITION " + r.name + " " +
                              (range != nullptr ? s.bound_clause(*range) : "DEFAULT"));
     if (!parts.null(7))

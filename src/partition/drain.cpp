@@ -3,7 +3,7 @@
 //
 // A row that an older snapshot saw in the default is seen by it in the copy as well, because the
 // swap waits until no snapshot is left that is older than the copy, and needs an empty log.
-#include "partition/conversion.hpp"
+#include "partition/drain.hpp"
 #include "pg/pause.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
@@ -18,7 +18,7 @@ constexpr int64_t hold_ms = 15;
 
 // Ranges without a partition that hold rows of the default, up to three steps ahead of now; what lies
 // further, and infinite times, stay where they are.
-std::vector<core::bounds> ranges_to_make(open_set &s) {
+std::vector<core::bounds> ranges_to_make(open_set &s, size_t most = 1000) {
     std::vector<pg::partition_entry> parts = s.table.partitions;
     std::sort(parts.begin(), parts.end(), [](const auto &a, const auto &b) { return a.range < b.range; });
     s.now = current_position(s);
@@ -33,7 +33,7 @@ std::vector<core::bounds> ranges_to_make(open_set &s) {
     core::position from = rules.cutoff ? s.calendar.floor(*rules.cutoff) : core::minus_infinity;
     if (s.config.unit == core::key_unit::id) // ids past the highest partition are new ones, too
         end = core::infinity;
-    while (found.size() < 1000) {
+    while (found.size() < most) {
         std::string where = finite_only(column, s.table.key_type);
         if (from != core::minus_infinity)
             where += " AND " + column + " >= " + s.literal(from);
@@ -56,26 +56,6 @@ std::vector<core::bounds> ranges_to_make(open_set &s) {
     return found;
 }
 
-std::string inside(const open_set &s, const core::bounds &b) {
-    const std::string column = pg::quote_identifier(s.table.key_column);
-    std::string text;
-    if (b.lower != core::minus_infinity)
-        text += column + " >= " + s.literal(b.lower);
-    if (b.upper != core::infinity)
-        text += (text.empty() ? "" : " AND ") + column + " < " + s.literal(b.upper);
-    return text.empty() ? "true" : text;
-}
-
-// The default's constraint in the very form in which PostgreSQL writes it, so that it is recognised
-// as proved and ATTACH … DEFAULT reads no row.
-std::string outside_all(const open_set &s, std::vector<core::bounds> all) {
-    std::sort(all.begin(), all.end());
-    std::vector<std::string> parts;
-    for (const core::bounds &b : all)
-        parts.push_back("(" + inside(s, b) + ")");
-    return "NOT (" + pg::quote_identifier(s.table.key_column) + " IS NOT NULL AND (" + join(parts, " OR ") + "))";
-}
-
 void refuse_what_cannot_be(const open_set &s, const pg::partition_entry &from) {
     const std::string name = pg::qualified_name(from.relation);
     const auto no = [&](std::string why, std::string hint) {
@@ -90,10 +70,13 @@ void refuse_what_cannot_be(const open_set &s, const pg::partition_entry &from) {
     if (hides_rows_from_owner(from.relation))
         no("Its row-level security is forced: the owner, with whose rights rows are moved, may not see all of them.",
            "ALTER TABLE " + name + " NO FORCE ROW LEVEL SECURITY, for the time.");
-    if (identity_columns(from.relation, s.table.key_column).empty())
-        no("It has no primary key: changed rows could not be told apart.", "Add a primary key to the parent.");
+    if (from.owner != s.table.owner)
+        no("It belongs to another role than its parent.", "ALTER TABLE " + name + " OWNER TO " + pg::quote_identifier(pg::role_name(s.table.owner)));
+    for (const plan_row &r : dependents_of(from.relation))
+        if (r.kind == "obstacle" && !r.command.starts_with("ALTER PUBLICATION"))
+            no(r.item + " " + r.detail, r.command);
     if (const auto key = pg::scalar<std::string>("SELECT format('%s of %s', quote_ident(conname), conrelid::regclass) FROM pg_constraint "
-                                                 "WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {s.table.relation}))
+                                                 "WHERE confrelid IN ($1, $2) AND contype = 'f' AND conparentid = 0", {s.table.relation, from.relation}))
         no("Foreign key " + *key + " refers to the table, and PostgreSQL detaches no partition that is referred to.",
            "Drop the foreign key, drain, and add it again.");
 }
@@ -113,16 +96,22 @@ void prepare(open_set &s, const pg::partition_entry &from, const std::vector<cor
         pg::query("CREATE TABLE " + names.staging + " (LIKE " + s.parent_name() + " INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY) "
                   "PARTITION BY " + *pg::scalar<std::string>("SELECT pg_get_partkeydef($1)", {s.table.relation}));
         w.staging = *pg::scalar<Oid>("SELECT $1::regclass::oid", {names.staging});
-        std::vector<core::bounds> all = ranges;
-        for (const pg::partition_entry &e : s.table.partitions)
-            all.push_back(e.range);
+        // What belongs to the partition and not to its parent goes over to those that take its place.
+        const set_config alike = like_partition(s.config, from.relation, from.is_default);
+        pg::partitioned_table there = s.table; // the new default has the schema of the old one
+        if (from.is_default)
+            there.schema = from.schema;
+        const open_set recipes(alike, s.table), at_home(alike, there);
         const auto make = [&](const core::bounds *range) {
-            const recipe r = make_recipe(s, range);
-            for (const std::string &command : r.before_attach)
-                pg::query(command);
-            pg::query("ALTER TABLE " + r.name + " ADD CONSTRAINT _dbopt_bound CHECK (" +
-                      (range != nullptr ? pg::quote_identifier(s.table.key_column) + " IS NOT NULL AND " + inside(s, *range)
-                                        : outside_all(s, all)) + ")");
+            const recipe r = make_recipe(range != nullptr ? recipes : at_home, range);
+            for (const std::string &command : r.before_attach) // indexes when it is filled
+                if (std::find(r.own_indexes.begin(), r.own_indexes.end(), command) == r.own_indexes.end())
+                    pg::query(command);
+            if (range != nullptr)
+                pg::query("ALTER TABLE " + r.name + " ADD CONSTRAINT _dbopt_bound CHECK (" + pg::quote_identifier(s.table.key_column) +
+                          " IS NOT NULL AND " + inside(s, *range) + ")");
+            else
+                copy_rights(from.relation, *pg::scalar<Oid>("SELECT $1::regclass::oid", {r.name}));
             pg::query("ALTER TABLE " + names.staging + " ATTACH PARTITION " + r.name + " " +
                       (range != nullptr ? s.bound_clause(*range) : "DEFAULT"));
         };
@@ -134,57 +123,6 @@ void prepare(open_set &s, const pg::partition_entry &from, const std::vector<cor
     }
     store_work(w, "copying");
 }
-
-std::string gone_name(Oid source) { return "_dbopt_gone_" + std::to_string(source); }
-
-// Under ACCESS EXCLUSIVE on parent and default. False when changes came in meanwhile.
-bool swap_once(const work &w, open_set &s) {
-    const pg::as_owner owner(s.table.owner);
-    const std::string parent = s.parent_name(), old_default = pg::qualified_name(w.source);
-    pg::query("LOCK TABLE ONLY " + parent + " IN ACCESS EXCLUSIVE MODE");
-    pg::query("LOCK TABLE ONLY " + old_default + " IN ACCESS EXCLUSIVE MODE");
-    if (waiting_changes(w) > 0)
-        return false;
-    pg::partitioned_table staging = pg::read_partitions({w.staging}, {w.set.unit})[0];
-    const std::string staged = pg::qualified_name(w.staging), name = pg::get_relation(w.source).name;
-    remove_capture(w.source);
-    pg::query("ALTER TABLE " + parent + " DETACH PARTITION " + old_default);
-    const auto move = [&](const pg::partition_entry &e, const std::string &bound) {
-        const std::string leaf = pg::qualified_name(e.relation);
-        pg::query("ALTER TABLE " + staged + " DETACH PARTITION " + leaf);
-        add_trusted_keys(e.relation, outgoing_keys(w.parent));
-        pg::query("ALTER TABLE " + parent + " ATTACH PARTITION " + leaf + " " + bound);
-    };
-    for (const pg::partition_entry &e : staging.partitions)
-        move(e, s.bound_clause(e.range));
-    if (staging.has_default)
-        move(staging.default_partition, "DEFAULT");
-    // Its files go later: removing gigabytes is no work to do while others wait.
-    pg::query("ALTER TABLE " + old_default + " RENAME TO " + gone_name(w.source));
-    if (staging.has_default)
-        pg::query("ALTER TABLE " + pg::qualified_name(staging.default_partition.relation) + " RENAME TO " + pg::quote_identifier(name));
-    pg::query("DROP TABLE " + staged);
-    return true;
-}
-
-struct opened { // a set and what it refers to, read anew in each transaction
-    std::vector<set_config> configs;
-    std::vector<pg::partitioned_table> tables;
-    std::optional<open_set> set;
-    const pg::partition_entry *find(Oid partition) const {
-        for (const pg::partition_entry &e : tables[0].partitions)
-            if (e.relation == partition)
-                return &e;
-        return nullptr;
-    }
-    explicit opened(Oid parent) : configs(load_sets(parent)) {
-        if (configs.empty())
-            pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = pg::qualified_name(parent) + " is not managed",
-                       .hint = "SELECT * FROM dbopt.partition_manage(...) puts it under management."});
-        tables = pg::read_partitions({parent}, {configs[0].unit});
-        set.emplace(configs[0], tables[0]);
-    }
-};
 
 // What is under way for a relation, unless it is the finished conversion that it came from.
 bool unfinished(Oid source) {
@@ -273,26 +211,34 @@ void move_rows(Oid parent, Oid source, int64_t batch_rows) {
     work w = *load_work(source);
     copy_and_prove(w, std::max<int64_t>(64, batch_rows / 50));
     int64_t longest = 50;
-    swap_at_a_calm_moment(w, hold_ms, [&] {
-        opened o(parent);
-        const int64_t began = pg::clock().us;
-        const bool done = swap_once(w, *o.set);
-        // A loaded machine: rather another try than a long wait for everybody, but not for ever.
-        const int64_t took = (pg::clock().us - began) / 1000;
-        if (done && took > longest)
-            longest *= 2, pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "the swap took " + std::to_string(took) + " ms"});
-        if (done) {
+    for (bool swapped = false; !swapped;) {
+        build_own_indexes(w);
+        fit_to_parent(w);
+        swap_at_a_calm_moment(w, hold_ms, [&] {
+            opened o(parent);
+            const int64_t began = pg::clock().us;
+            const swap_result result = swap_once(w, *o.set);
+            if (result == swap_result::changes)
+                return false;
+            if (result == swap_result::misfit) // partitions came or went: nothing is swapped, look anew
+                return true;
+            // A loaded machine: rather another try than a long wait for everybody, but not for ever.
+            const int64_t took = (pg::clock().us - began) / 1000;
+            if (took > longest)
+                longest *= 2, pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "the swap took " + std::to_string(took) + " ms"});
             work after = w;
             after.phase = "drop";
             store_work(after, "swapped; the old partition is removed next");
-        }
-        return done;
-    });
+            return swapped = true;
+        });
+    }
     remove_old(parent);
     drop_helpers(parent);
 }
 
 } // namespace
+
+bool anything_to_drain(open_set &s) { return s.table.key_column.empty() || !ranges_to_make(s, 1).empty(); }
 
 void drain_default(Oid parent, int64_t batch_rows) {
     pg::require_owner(parent);

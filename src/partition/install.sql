@@ -33,7 +33,8 @@ GRANT SELECT ON dbopt.partition_config TO pg_monitor;
 CREATE TABLE dbopt.partition_retiring (
     partition regclass PRIMARY KEY,
     parent regclass NOT NULL,
-    run_id bigint,
+    run_id bigint, -- 0: a round has finalized the detach
+    upper_position bigint NOT NULL,
     since timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE dbopt.partition_retiring IS
@@ -108,7 +109,7 @@ SELECT l.parent, l.partition, l.is_default, l.detach_pending, l.lower_bound, l.u
        l.lower_time, l.upper_time, l.lower_id, l.upper_id,
        CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint ELSE s.n_live_tup END AS rows,
        dbopt._bytes(l.partition, true) AS bytes,
-       now() - l.upper_time AS age
+       CASE WHEN isfinite(l.upper_time) THEN now() - l.upper_time END AS age
 FROM dbopt._partition_list() l
      JOIN pg_class c ON c.oid = l.partition
      LEFT JOIN pg_stat_all_tables s ON s.relid = l.partition;

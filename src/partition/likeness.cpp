@@ -64,6 +64,8 @@ bool align_rights(const work &w) {
     return !others.empty();
 }
 
+void copy_rights(Oid source, Oid target) { make_alike(source, target); }
+
 std::vector<std::string> differences(Oid source, Oid copy, bool not_null) {
     const pg::as_owner owner(pg::owner_of(source));
     std::vector<std::string> all;

@@ -102,6 +102,8 @@ void carry_out(task &t) {
     for (const std::string &command :
          retire_commands(*t.set, t.relation, t.kind == task::finalize))
         pg::query(command);
+    if (t.kind == task::finalize)
+        note_finalized(t.relation);
     crash_point("retire:done");
 }
 
@@ -139,12 +141,12 @@ void start_row(task &t) {
     }
 }
 
-void plan_set(open_set &s, const maintain_options &o, std::vector<task> &tasks) {
+void plan_set(open_set &s, const maintain_options &o, std::vector<task> &tasks, std::vector<outcome> &rows) {
     std::vector<core::partition_state> states;
     states.reserve(s.table.partitions.size());
     for (size_t i = 0; i < s.table.partitions.size(); ++i) {
         const pg::partition_entry &e = s.table.partitions[i];
-        states.push_back({e.range, e.pending, static_cast<int>(i)});
+        states.push_back({e.range, e.pending, static_cast<int>(i), e.fine_upper});
     }
     s.now = current_position(s);
     const core::partition_plan plan = core::plan_partitions(s.calendar, rules_of(s), states, s.now);
@@ -157,6 +159,9 @@ void plan_set(open_set &s, const maintain_options &o, std::vector<task> &tasks) 
             push({.set = &s, .kind = task::finalize, .range = s.table.partitions[id].range,
                   .relation = s.table.partitions[id].relation});
     if (wanted(o, "create")) {
+        for (const core::bounds &b : plan.unfilled)
+            rows.push_back({.parent = s.table.relation, .action = "create", .partition = {}, .lower = s.text(b.lower), .upper = s.text(b.upper),
+                            .command = {}, .status = "skipped", .detail = "the hole would take more than 10000 partitions: it is not filled"});
         for (const core::bounds &b : plan.create)
             push({.set = &s, .kind = task::create, .range = b});
         if (s.config.default_partition && !s.table.has_default)
@@ -272,7 +277,7 @@ void round_plan::read(const maintain_options &o) {
         }
         sets.push_back(std::make_unique<open_set>(configs[i], tables[i]));
         std::optional<pg::error> failure =
-            pg::subtransaction([&] { plan_set(*sets.back(), o, tasks); });
+            pg::subtransaction([&] { plan_set(*sets.back(), o, tasks, rows); });
         if (failure)
             report(i, "failed", failure->message());
     }
@@ -327,10 +332,12 @@ std::vector<outcome> maintain(const maintain_options &o) {
     for (task &t : round.tasks)
         if (o.dry_run || (t.kind == task::retire && !o.retire))
             plan_only(t, o);
+    if (!o.dry_run)
+        limit_creations(round.tasks);
     if (o.background)
         restrain(round.tasks);
     run(round.tasks, o);
-    if (!o.dry_run && wanted(o, "drop"))
+    if (!o.dry_run && o.retire && wanted(o, "drop"))
         finish_retirements(o, round.rows);
     std::vector<outcome> rows = std::move(round.rows);
     for (task &t : round.tasks)

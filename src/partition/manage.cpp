@@ -1,6 +1,5 @@
 // Putting a table under management: every argument is checked before anything is stored.
-#include "partition/sets.hpp"
-#include "pg/compat.hpp"
+#include "partition/manage.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
 #include "pg/transaction.hpp"
@@ -9,11 +8,6 @@
 namespace dbopt::partition {
 
 namespace {
-
-[[noreturn]] void refuse(int code, std::string message, std::string detail, std::string hint) {
-    pg::raise({.code = code, .message = std::move(message), .detail = std::move(detail),
-               .hint = std::move(hint)});
-}
 
 bool whole_number(const std::string &s) {
     return !s.empty() && s.size() < 19 &&
@@ -61,30 +55,6 @@ double rough_us(const core::step_size &s) {
                       : s.months * 28.0 * core::us_per_day + s.days * double(core::us_per_day) + s.us;
 }
 
-void check_table(const pg::partitioned_table &t, const pg::relation_info &r) {
-    const std::string name = r.qualified();
-    if (pg::is_catalog(r))
-        refuse(ERRCODE_INSUFFICIENT_PRIVILEGE, name + " is a system catalog", "",
-               "Only tables of applications can be managed.");
-    if (r.persistence == 't')
-        refuse(ERRCODE_WRONG_OBJECT_TYPE, name + " is a temporary table",
-               "It ends with its session, and other processes cannot see it.", "Use a permanent table.");
-    if (t.strategy == 0)
-        refuse(ERRCODE_WRONG_OBJECT_TYPE,
-               name + " is a " + pg::kind_name(r.kind) + " without a partition key", "",
-               r.kind == 'r' ? "CALL dbopt.partition_convert('" + name +
-                                   "', 'key_column', '1 month') turns it into a partitioned table."
-                             : "Give a table made with PARTITION BY RANGE.");
-    if (t.strategy != 'r')
-        refuse(ERRCODE_WRONG_OBJECT_TYPE,
-               name + " is partitioned by " + (t.strategy == 'l' ? "list" : "hash") + ", not by range",
-               "List and hash partitions have no order in which time passes.",
-               "Sub-partitions by list or hash can come from a template; the first level must be RANGE.");
-    if (r.is_partition)
-        refuse(ERRCODE_WRONG_OBJECT_TYPE, name + " is itself a partition of another table", "",
-               "Manage the topmost table and describe the lower levels by a template.");
-}
-
 core::key_unit encoding_by_size(double magnitude) {
     return magnitude > 1e17 ? core::key_unit::epoch_ns
            : magnitude > 1e14 ? core::key_unit::epoch_us
@@ -92,6 +62,12 @@ core::key_unit encoding_by_size(double magnitude) {
 }
 
 core::key_unit integer_unit(const pg::partitioned_table &t, const std::string &encoding) {
+    if (t.key_type == INT4OID && encoding != "auto" && encoding != "s")
+        refuse(ERRCODE_INVALID_PARAMETER_VALUE, "time_encoding \"" + encoding + "\" does not fit " + pg::qualified_name(t.relation) + "." + t.key_column,
+               "An integer of four bytes holds 24 days of milliseconds.", "Use 's', or a bigint column.");
+    if (encoding == "uuid7" || encoding == "id")
+        refuse(ERRCODE_INVALID_PARAMETER_VALUE, "time_encoding \"" + encoding + "\" does not fit " + pg::qualified_name(t.relation) + "." + t.key_column,
+               "It is an integer, and the step is a length of time.", "Use 's', 'ms', 'us' or 'ns'.");
     if (encoding != "auto")
         return unit_of(encoding);
     if (t.key_type == INT4OID)
@@ -125,6 +101,9 @@ core::key_unit key_unit_of(const pg::partitioned_table &t, const core::step_size
         refuse(ERRCODE_INVALID_PARAMETER_VALUE, "unknown time_encoding \"" + encoding + "\"", "",
                "Use 'auto', or for integers 's', 'ms', 'us' or 'ns'.");
     const auto time_only = [&](core::key_unit u) {
+        if (encoding != "auto" && encoding != unit_name(u))
+            refuse(ERRCODE_INVALID_PARAMETER_VALUE, "time_encoding \"" + encoding + "\" does not fit " + key, "The type says how it counts.",
+                   "Leave time_encoding out: it is for integers.");
         if (step.ids != 0)
             refuse(ERRCODE_INVALID_PARAMETER_VALUE,
                    "step " + step_text + " is a number, but " + key + " is a time", "",
@@ -199,42 +178,6 @@ std::optional<int64_t> adopted_anchor(const open_set &s) {
         return std::nullopt;
     return s.config.unit == core::key_unit::id ? newest->range.upper
                                                : s.calendar.position_to_local(newest->range.upper);
-}
-
-void check_template(const manage_options &o, const pg::partitioned_table &t) {
-    if (!o.template_table || *o.template_table == InvalidOid)
-        return;
-    const pg::relation_info r = pg::get_relation(*o.template_table);
-    if (*o.template_table == t.relation || (r.kind != 'r' && r.kind != 'p'))
-        refuse(ERRCODE_WRONG_OBJECT_TYPE,
-               r.qualified() + " cannot be the template: it is " +
-                   (*o.template_table == t.relation ? "the parent itself" : "a " + pg::kind_name(r.kind)),
-               "", "Make one with CREATE TABLE ... (LIKE parent) and give it the storage options, "
-                   "indexes and sub-partitions that new partitions should have.");
-    pg::require_owner(*o.template_table);
-}
-
-void check_schema(const pg::partitioned_table &t, const set_config &s) {
-    const auto need_create = [&](Oid schema, const std::string &name) {
-        if (!pg::call([&] { return pg::compat::may_create_in(schema, t.owner); }))
-            refuse(ERRCODE_INSUFFICIENT_PRIVILEGE,
-                   "role \"" + pg::role_name(t.owner) + "\" may not create tables in schema \"" + name + "\"",
-                   "New partitions belong to the owner of the parent, who needs that right.",
-                   "GRANT CREATE ON SCHEMA " + pg::quote_identifier(name) + " TO " +
-                       pg::quote_identifier(pg::role_name(t.owner)));
-    };
-    const char *own = pg::call([&] { return get_namespace_name(t.schema); });
-    need_create(t.schema, own);
-    if (s.mode != retirement::archive)
-        return;
-    if (!s.archive_schema)
-        refuse(ERRCODE_INVALID_PARAMETER_VALUE, "retention_mode 'archive' needs an archive_schema", "",
-               "For example archive_schema => 'archive'.");
-    const Oid archive = pg::call([&] { return get_namespace_oid(s.archive_schema->c_str(), true); });
-    if (archive == InvalidOid)
-        refuse(ERRCODE_UNDEFINED_SCHEMA, "schema \"" + *s.archive_schema + "\" does not exist", "",
-               "CREATE SCHEMA " + pg::quote_identifier(*s.archive_schema));
-    need_create(archive, *s.archive_schema);
 }
 
 void set_retention(set_config &s, const manage_options &o) {
@@ -352,12 +295,17 @@ std::vector<outcome> manage(const manage_options &o) {
     pg::partitioned_table table = pg::read_partitions({o.parent}, {core::key_unit::id})[0];
     set_config next = changed(before, o, table);
     check_schema(table, next);
+    check_bounds(table);
+    if (next.unit == core::key_unit::id && table.key_text.empty())
+        refuse(ERRCODE_FEATURE_NOT_SUPPORTED, info.qualified() + " has several expressions in its partition key",
+               "How far the ids have come cannot be read from it.", "Partition by a column, or by one expression.");
     {
         open_set plain(next, table);
         if (next.start_at) {
             next.start = parse_position(plain, *next.start_at, "start_at");
             next.anchor = next.unit == core::key_unit::id
                               ? *next.start : plain.calendar.position_to_local(*next.start);
+            check_start(open_set(next, table));
         } else if (before == nullptr || o.step || o.start_at) {
             next.start.reset();
             next.anchor.reset();

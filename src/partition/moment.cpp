@@ -53,6 +53,7 @@ void swap_at_a_calm_moment(work &w, int64_t hold_ms, const std::function<bool()>
     // What is applied while writers wait is newer than their snapshots, and those are not outlived
     // before they go on. So first look for a moment in which nothing has come in.
     int quick_tries = 100;
+    const bool slow = identity_of(w).whole;
     for (int64_t rest = 20;; rest = std::min<int64_t>(rest * 2, 500)) {
         catch_up(w);
         std::string seen = mark(), who;
@@ -70,7 +71,7 @@ void swap_at_a_calm_moment(work &w, int64_t hold_ms, const std::function<bool()>
             std::optional<pg::session_lock> writers;
             if (try_briefly([&] { writers.emplace(w.source, ExclusiveLock); }, hold_ms, &why)) {
                 const int64_t locked = pg::clock().us;
-                if (quick_tries-- > 0 && waiting_changes(w) > 0) {
+                if ((slow || quick_tries-- > 0) && waiting_changes(w) > 0) {
                     pg::commit_and_restart();
                     writers.reset();
                     pg::pause(5);

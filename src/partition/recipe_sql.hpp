@@ -35,18 +35,15 @@ inline constexpr const char *recipe_sql = R"sql(
                    CASE storage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN'
                                 ELSE 'EXTENDED' END)
             FROM columns WHERE storage <> like_storage
-        UNION ALL SELECT 4, 0, 'ENABLE ROW LEVEL SECURITY' FROM p WHERE relrowsecurity
-        UNION ALL SELECT 5, 0, 'FORCE ROW LEVEL SECURITY' FROM p WHERE relforcerowsecurity
+        UNION ALL SELECT 4, 0, 'ENABLE ROW LEVEL SECURITY' FROM p LEFT JOIN t ON true WHERE p.relrowsecurity OR t.relrowsecurity
+        UNION ALL SELECT 5, 0, 'FORCE ROW LEVEL SECURITY' FROM p LEFT JOIN t ON true WHERE p.relforcerowsecurity OR t.relforcerowsecurity
         UNION ALL SELECT 6, 0, CASE coalesce(nullif(t.relreplident, 'd'), p.relreplident)
                                  WHEN 'f' THEN 'REPLICA IDENTITY FULL'
                                  WHEN 'n' THEN 'REPLICA IDENTITY NOTHING' END
             FROM p LEFT JOIN t ON true
             WHERE coalesce(nullif(t.relreplident, 'd'), p.relreplident) IN ('f', 'n')
         UNION ALL SELECT 7, c.oid::bigint, format('ADD CONSTRAINT %I %s', c.conname, pg_get_constraintdef(c.oid))
-            FROM pg_constraint c WHERE c.conrelid = $2 AND $2 <> 0 AND (c.contype IN ('c', 'x')
-                OR c.contype IN ('p', 'u') AND NOT EXISTS (
-                    SELECT FROM pg_constraint d WHERE d.conrelid = $1 AND d.contype = c.contype
-                       AND pg_get_constraintdef(d.oid) = pg_get_constraintdef(c.oid)))
+            FROM pg_constraint c WHERE c.conrelid = $2 AND $2 <> 0 AND c.conname <> '_dbopt_bound' AND c.contype = 'c'
               AND NOT EXISTS (SELECT FROM pg_constraint d
                               WHERE d.conrelid = $1 AND d.conname = c.conname)),
     -- indexes that only the template has; the text after "ON table" is compared and copied
@@ -102,7 +99,19 @@ inline constexpr const char *recipe_sql = R"sql(
                         CASE WHEN indisunique THEN 'UNIQUE ' ELSE '' END, chr(1), rest)
                     FROM indexes i WHERE indrelid = $2 AND NOT EXISTS (SELECT FROM indexes o
                         WHERE o.indrelid = $1 AND o.indisunique = i.indisunique AND o.rest = i.rest)
-                UNION ALL SELECT 4, format('COMMENT ON TABLE %s IS %L', chr(1), obj_description(p.oid, 'pg_class'))
+                -- without a name: the name of its index is the template's
+                UNION ALL SELECT 3, format('ALTER TABLE %s ADD %s', chr(1), pg_get_constraintdef(c.oid))
+                    FROM pg_constraint c WHERE c.conrelid = $2 AND $2 <> 0 AND c.contype IN ('p', 'u', 'x') AND NOT EXISTS (
+                        SELECT FROM pg_constraint d WHERE d.conrelid = $1 AND d.contype = c.contype
+                           AND pg_get_constraintdef(d.oid) = pg_get_constraintdef(c.oid))
+                UNION ALL SELECT 4, format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', polname, chr(1),
+                        CASE WHEN polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
+                        CASE polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
+                        (SELECT string_agg(CASE WHEN u = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(u)) END, ', ') FROM unnest(polroles) u),
+                        coalesce(' USING (' || pg_get_expr(polqual, polrelid) || ')', ''),
+                        coalesce(' WITH CHECK (' || pg_get_expr(polwithcheck, polrelid) || ')', ''))
+                    FROM pg_policy WHERE polrelid = $2 AND $2 <> 0
+                UNION ALL SELECT 5, format('COMMENT ON TABLE %s IS %L', chr(1), obj_description(p.oid, 'pg_class'))
                     FROM p WHERE obj_description(p.oid, 'pg_class') IS NOT NULL) c),
            (SELECT indexrelid FROM pg_index WHERE indrelid = $1 AND indisreplident)
 )sql";

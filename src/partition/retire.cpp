@@ -39,9 +39,10 @@ bool detach_in_worker(task &t) {
                                          .object = t.relation, .run_as = t.set->table.owner,
                                          .max_runtime = pg::interval{.us = 3600 * core::us_per_second},
                                          .cleanup = command + " FINALIZE"});
-        pg::execute("INSERT INTO dbopt.partition_retiring (partition, parent, run_id) VALUES "
-                    "($1::oid::regclass, $2::oid::regclass, $3) ON CONFLICT (partition) DO UPDATE SET run_id = EXCLUDED.run_id",
-                    {t.relation, t.set->table.relation, run});
+        pg::execute("INSERT INTO dbopt.partition_retiring (partition, parent, run_id, upper_position) VALUES "
+                    "($1::oid::regclass, $2::oid::regclass, $3, $4) ON CONFLICT (partition) DO UPDATE "
+                    "SET run_id = EXCLUDED.run_id, upper_position = EXCLUDED.upper_position",
+                    {t.relation, t.set->table.relation, run, t.range.upper});
         t.row.detail = "run " + std::to_string(run);
         t.row.command = command + " CONCURRENTLY";
         crash_point("retire:queued");
@@ -74,47 +75,96 @@ namespace {
 
 struct retiring {
     Oid partition, parent;
+    core::position upper;
+    bool ours; // a run of ours, or a round, has detached it
 };
 
+// What was given to a worker and is not attached any more. What is attached still, and no run is at it,
+// failed: it is forgotten, so that nothing follows should the owner detach it himself one day.
 std::vector<retiring> detached(Oid parent) {
-    const pg::as_owner reader(extension_owner());
+    const pg::as_owner keeper(extension_owner());
+    pg::execute("DELETE FROM dbopt.partition_retiring r WHERE ($1 = 0::oid OR r.parent = $1) "
+                "AND EXISTS (SELECT FROM pg_inherits WHERE inhrelid = r.partition AND NOT inhdetachpending) "
+                "AND NOT EXISTS (SELECT FROM dbopt.run u WHERE u.area = 'partition' AND u.object = r.partition AND u.status IN ('queued', 'running'))",
+                {pg::value(parent)});
     std::vector<retiring> found;
-    // Detached meanwhile, or gone altogether.
     for (const pg::row r : pg::query(
-             "SELECT r.partition::oid, r.parent::oid FROM dbopt.partition_retiring r "
+             "SELECT r.partition::oid, r.parent::oid, r.upper_position, r.run_id = 0 OR EXISTS (SELECT FROM dbopt.run u "
+             "WHERE u.area = 'partition' AND u.object = r.partition AND u.run_id >= r.run_id AND u.status = 'done' "
+             "AND u.command LIKE 'ALTER TABLE % DETACH PARTITION %') FROM dbopt.partition_retiring r "
              "WHERE ($1 = 0::oid OR r.parent = $1) AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = r.partition) "
              "ORDER BY r.since", {pg::value(parent)}))
-        found.push_back({r.get<Oid>(0), r.get<Oid>(1)});
+        found.push_back({r.get<Oid>(0), r.get<Oid>(1), r.get<int64_t>(2), r.get_or<bool>(3, false)});
     return found;
 }
 
+// Why a detached partition stays a table for now, after all; empty: what retention wants may follow.
+std::string kept(const retiring &r, const set_config &config) {
+    if (!r.ours)
+        return "it was not dbopt that detached it";
+    if (!config.retention)
+        return "retention is for ever by now";
+    std::vector<pg::partitioned_table> tables = pg::read_partitions({r.parent}, {config.unit});
+    if (tables[0].strategy != 'r')
+        return "its parent is gone";
+    open_set s(config, tables[0]);
+    s.now = current_position(s);
+    if (r.upper > *rules_of(s).cutoff)
+        return "retention reaches further back by now";
+    return "";
+}
+
+void forget_retiring(Oid partition) {
+    const pg::as_owner writer(extension_owner());
+    pg::execute("DELETE FROM dbopt.partition_retiring WHERE partition = $1", {partition});
+}
+
+// DROP or the move to the archive. False when it failed and is to be tried again.
+bool finish(const retiring &r, const set_config &config, const pg::relation_info &info, outcome &row) {
+    const std::vector<std::string> commands = after_detach(config, info.qualified());
+    row.action = mode_name(config.mode);
+    row.command = join(commands, ";\n");
+    if (commands.empty())
+        return true;
+    if (const std::string why = kept(r, config); !why.empty()) {
+        row.status = "skipped";
+        row.detail = "it stays as a table: " + why;
+        return true;
+    }
+    const std::optional<pg::error> failure = pg::subtransaction([&] {
+        const pg::as_owner owner(info.owner);
+        pg::wait_for_locks(partition::config.lock_timeout_ms);
+        for (const std::string &c : commands)
+            pg::query(c);
+        crash_point("retire:finish");
+    });
+    if (failure) {
+        row.status = "failed";
+        row.detail = failure->message();
+    }
+    return !failure;
+}
+
 } // namespace
+
+void note_finalized(Oid partition) {
+    const pg::as_owner writer(extension_owner());
+    pg::execute("UPDATE dbopt.partition_retiring SET run_id = 0 WHERE partition = $1", {partition});
+}
 
 void finish_retirements(const maintain_options &o, std::vector<outcome> &rows) {
     for (const retiring &r : detached(o.parent)) {
         const std::vector<set_config> sets = load_sets(r.parent);
         const auto info = pg::find_relation(r.partition);
+        bool over = true;
         if (info && !sets.empty()) {
-            const std::vector<std::string> commands = after_detach(sets[0], info->qualified());
-            outcome row{.parent = r.parent, .action = mode_name(sets[0].mode), .partition = info->qualified(), .lower = {},
-                        .upper = {}, .command = join(commands, ";\n"), .status = "done", .detail = "detached before, by a worker"};
-            std::optional<pg::error> failure = pg::subtransaction([&] {
-                const pg::as_owner owner(info->owner);
-                pg::wait_for_locks(config.lock_timeout_ms);
-                for (const std::string &c : commands)
-                    pg::query(c);
-                crash_point("retire:finish");
-            });
-            if (failure) {
-                row.status = "failed";
-                row.detail = failure->message();
-            }
+            outcome row{.parent = r.parent, .action = {}, .partition = info->qualified(), .lower = {}, .upper = {},
+                        .command = {}, .status = "done", .detail = "detached before, by a worker"};
+            over = finish(r, sets[0], *info, row);
             rows.push_back(std::move(row));
-            if (failure)
-                continue;
         }
-        const pg::as_owner writer(extension_owner());
-        pg::execute("DELETE FROM dbopt.partition_retiring WHERE partition = $1", {r.partition});
+        if (over)
+            forget_retiring(r.partition);
     }
 }
 
@@ -143,7 +193,7 @@ bool serve(Oid parent) {
     try {
         pg::transaction t;
         for (const outcome &o : maintain({.parent = parent, .actions = {}, .background = true, .lock_wait_ms = 0}))
-            again |= o.status == "skipped" && o.detail.starts_with("no lock");
+            again |= (o.status == "skipped" && o.detail.starts_with("no lock")) || (o.status == "queued" && o.action == "create");
         t.commit();
     } catch (const pg::error &e) {
         if (e.cancels())

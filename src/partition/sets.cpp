@@ -193,6 +193,35 @@ std::string open_set::literal(core::position p) const {
     return bare || (number && p >= 0) ? plain : "'" + plain + "'";
 }
 
+namespace {
+
+// The values of a bound as the server writes them: what follows FROM, or TO, between the parentheses.
+std::string exact_bound(Oid partition, bool upper) {
+    const std::string text = pg::scalar<std::string>("SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid = $1", {partition}).value_or("");
+    std::vector<std::string> groups;
+    size_t begin = 0;
+    int depth = 0;
+    for (size_t i = 0, quoted = 0; i < text.size(); ++i) {
+        if (text[i] == '\'')
+            quoted = !quoted;
+        else if (!quoted && text[i] == '(' && depth++ == 0)
+            begin = i + 1;
+        else if (!quoted && text[i] == ')' && --depth == 0)
+            groups.push_back(text.substr(begin, i - begin));
+    }
+    return groups.size() == 2 ? groups[upper] : "";
+}
+
+} // namespace
+
+// Where a neighbour's bound lies between two positions, this one begins or ends exactly there.
+std::string open_set::neighbours_bound(core::position p, bool lower) const {
+    for (const pg::partition_entry &e : table.partitions)
+        if (lower ? e.fine_upper && e.range.upper == p : e.fine_lower && e.range.lower == p)
+            return exact_bound(e.relation, lower);
+    return "";
+}
+
 std::string open_set::bound_clause(const core::bounds &b) const {
     std::string rest;
     for (int i = 1; i < table.key_columns; ++i)
@@ -203,7 +232,8 @@ std::string open_set::bound_clause(const core::bounds &b) const {
             all += p == core::infinity ? ", MAXVALUE" : ", MINVALUE";
         return all;
     };
-    return "FOR VALUES FROM (" + side(b.lower) + ") TO (" + side(b.upper) + ")";
+    const std::string from = neighbours_bound(b.lower, true), to = neighbours_bound(b.upper, false);
+    return "FOR VALUES FROM (" + (from.empty() ? side(b.lower) : from) + ") TO (" + (to.empty() ? side(b.upper) : to) + ")";
 }
 
 std::string extreme_key(const std::string &table, const std::string &column, bool greatest, const std::string &where) {
@@ -221,7 +251,7 @@ core::position current_position(const open_set &s) {
         return core::from_us(s.config.unit, core::is_instant(s.config.unit) ? now
                                                                             : s.zone.to_local(now));
     }
-    if (s.table.key_column.empty())
+    if (s.table.key_text.empty())
         return s.calendar.floor(s.config.start.value_or(0));
     // Ids: the newest partition that has a row. Rows in the default partition do not count: one
     // stray id there must not create a million partitions.
@@ -237,7 +267,7 @@ core::position current_position(const open_set &s) {
             continue;
         const auto highest = pg::scalar<int64_t>(
             "SELECT CASE WHEN top IS NOT NULL THEN least(top::numeric, 9223372036854775807)::bigint END "
-            "FROM (SELECT max(" + pg::quote_identifier(s.table.key_column) + ") AS top FROM " +
+            "FROM (SELECT max(" + s.table.key_text + ") AS top FROM " +
             pg::qualified_name(e->relation) + ") q");
         if (highest)
             return *highest;

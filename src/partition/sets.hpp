@@ -40,6 +40,7 @@ struct open_set {
     std::string text(core::position p) const; // unquoted, for people
     // FROM (…) TO (…), with MINVALUE for further key columns.
     std::string bound_clause(const core::bounds &b) const;
+    std::string neighbours_bound(core::position p, bool lower) const;
     std::string parent_name() const { return pg::qualified_name(table.relation); }
 };
 
@@ -60,6 +61,7 @@ core::key_unit key_unit_of(const pg::partitioned_table &t, const core::step_size
 // ---- what a new partition is made of (create.cpp) ----
 struct recipe {
     std::vector<std::string> before_attach, after_attach;
+    std::vector<std::string> own_indexes; // those of before_attach that make indexes the parent has not
     std::string name; // qualified
     std::string note; // a name clash that was worked around
 };

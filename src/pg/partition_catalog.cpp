@@ -1,4 +1,5 @@
 #include "pg/partition_catalog.hpp"
+#include <algorithm>
 #include <cstring>
 #include <unordered_map>
 
@@ -52,12 +53,24 @@ int constant_bytes(cursor &c, char *space, int size) {
 struct edge {
     int kind; // -1 MINVALUE, 0 a value, 1 MAXVALUE
     core::position at;
+    bool fine; // the value lies between this position and the next
 };
+
+// Whether a key's value is not a position but lies behind one: fractions, the tails of uuids.
+bool between_positions(Datum d, Oid type) {
+    if (type == UUIDOID) {
+        const unsigned char *bytes = DatumGetUUIDP(d)->data;
+        return std::any_of(bytes + 6, bytes + 16, [](unsigned char b) { return b != 0; });
+    }
+    return type == NUMERICOID && !numeric_is_nan(DatumGetNumeric(d)) && !numeric_is_inf(DatumGetNumeric(d)) &&
+           call([&] { return !DatumGetBool(DirectFunctionCall2(numeric_eq, d, DirectFunctionCall1(numeric_floor, d))); });
+}
 
 bool read_edge(cursor &c, Oid type, core::key_unit unit, edge &e) {
     if (!c.skip_to(":kind "))
         return false;
     e.kind = static_cast<int>(c.number());
+    e.fine = false;
     if (e.kind != 0) {
         e.at = e.kind < 0 ? core::minus_infinity : core::infinity;
         return true;
@@ -70,10 +83,11 @@ bool read_edge(cursor &c, Oid type, core::key_unit unit, edge &e) {
     Datum d;
     std::memcpy(&d, bytes, sizeof d);
     e.at = key_position(by_reference ? PointerGetDatum(bytes) : d, type, unit);
+    e.fine = by_reference && between_positions(PointerGetDatum(bytes), type);
     return true;
 }
 
-// Whether a second key column narrows the bound: then the range is taken one unit wider.
+// Whether a second key column moves the bound behind its position.
 bool narrowed(cursor c, const char *end) {
     const char *next = std::strstr(c.at, "{PARTITIONRANGEDATUM");
     if (next == nullptr || next >= end)
@@ -122,22 +136,22 @@ core::position key_position(Datum d, Oid type, core::key_unit unit) {
            .message = "partition keys of type " + std::to_string(type) + " are not supported"});
 }
 
-bool parse_range_bound(const char *text, Oid type, core::key_unit unit, core::bounds &range,
-                       bool &is_default) {
+bool parse_range_bound(const char *text, Oid type, core::key_unit unit, partition_entry &entry) {
     cursor c{text};
     if (!c.skip_to(":is_default "))
         return false;
-    is_default = std::strncmp(c.at, "true", 4) == 0;
-    if (is_default)
+    entry.is_default = std::strncmp(c.at, "true", 4) == 0;
+    if (entry.is_default)
         return true;
     edge lower, upper;
     if (!c.skip_to(":lowerdatums ") || *c.at != '(' || !read_edge(c, type, unit, lower))
         return false;
+    const char *second = std::strstr(c.at, ":upperdatums ");
+    entry.fine_lower = lower.fine || (lower.kind == 0 && second != nullptr && narrowed(c, second));
     if (!c.skip_to(":upperdatums ") || *c.at != '(' || !read_edge(c, type, unit, upper))
         return false;
-    range = {lower.at, upper.at};
-    if (upper.kind == 0 && upper.at != core::infinity && narrowed(c, text + std::strlen(text)))
-        ++range.upper;
+    entry.fine_upper = upper.fine || (upper.kind == 0 && narrowed(c, text + std::strlen(text)));
+    entry.range = {lower.at, upper.at};
     return true;
 }
 
@@ -157,6 +171,7 @@ partitioned_table describe_partitioned(Oid relation) {
         return t;
     t.name = call([&] { return get_rel_name(relation); });
     bool expression = false, null_expression = false;
+    const char *expression_text = nullptr;
     call([&] {
         HeapTuple tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(relation));
         if (!HeapTupleIsValid(tuple))
@@ -171,13 +186,19 @@ partitioned_table describe_partitioned(Oid relation) {
                                                &null_expression);
             List *nodes = (List *)stringToNode(TextDatumGetCString(stored));
             t.key_type = exprType((Node *)linitial(nodes));
+            if (list_length(nodes) == 1)
+                expression_text = TextDatumGetCString(DirectFunctionCall2(pg_get_expr, stored, ObjectIdGetDatum(relation)));
         } else if (!expression) {
             t.key_type = get_atttype(relation, t.attribute);
         }
         ReleaseSysCache(tuple);
     });
-    if (t.attribute > 0)
+    if (t.attribute > 0) {
         t.key_column = call([&] { return get_attname(relation, t.attribute, false); });
+        t.key_text = call([&] { return quote_identifier(t.key_column.c_str()); });
+    } else if (expression_text != nullptr) {
+        t.key_text = std::string("(") + expression_text + ")";
+    }
     return t;
 }
 
@@ -248,7 +269,7 @@ struct reader {
             return; // plain inheritance, or detached this moment
         char *deparsed = call([&] { return TextDatumGetCString(bound); });
         e.readable = set.strategy == PARTITION_STRATEGY_RANGE &&
-                     parse_range_bound(deparsed, set.key_type, units[l.set], e.range, e.is_default);
+                     parse_range_bound(deparsed, set.key_type, units[l.set], e);
         if (set.strategy != PARTITION_STRATEGY_RANGE)
             e.is_default = std::strstr(deparsed, ":is_default true") != nullptr;
         pfree(deparsed);

@@ -18,6 +18,8 @@ struct partition_entry {
     float rows = -1;
     int pages = 0;
     core::bounds range{core::minus_infinity, core::infinity};
+    // The bound lies behind its position and before the next: a fraction, or further columns.
+    bool fine_lower = false, fine_upper = false;
 };
 
 struct partitioned_table {
@@ -30,6 +32,7 @@ struct partitioned_table {
     int16_t attribute = 0;   // of the first key column; 0: an expression
     Oid key_type = InvalidOid;
     std::string key_column;  // empty for an expression
+    std::string key_text;    // the column, quoted, or the expression in parentheses; empty if it cannot be told
     bool has_default = false;
     std::vector<partition_entry> partitions; // children, without the default
     partition_entry default_partition;
@@ -45,8 +48,7 @@ std::vector<partitioned_table> read_partitions(const std::vector<Oid> &relations
 core::position key_position(Datum d, Oid type, core::key_unit unit);
 
 // 'FOR VALUES' bounds of relpartbound's text; false when it is not of a kind that is known.
-bool parse_range_bound(const char *text, Oid type, core::key_unit unit, core::bounds &range,
-                       bool &is_default);
+bool parse_range_bound(const char *text, Oid type, core::key_unit unit, partition_entry &entry);
 
 // True when the argument was written by the caller, false when the declared default was taken.
 // (Defaults arrive as constants without a place in the query's text.)

@@ -111,6 +111,38 @@ TEST(partition_plan, a_far_future_partition_is_harmless) {
     EXPECT_TRUE(plan.open_ended);
 }
 
+TEST(partition_plan, a_hole_too_long_is_reported_and_now_is_served) {
+    const calendar c(key_unit::timestamp, {.us = 60 * us_per_second}, utc);
+    std::vector<partition_state> parts{{{at(2001, 1, 1), at(2001, 1, 1) + 60 * us_per_second}, false, 0}};
+    const position now = at(2026, 1, 1) + 90 * us_per_second;
+    const partition_plan plan = plan_partitions(c, {.premake = 2}, parts, now);
+    ASSERT_EQ(plan.unfilled.size(), 1u);
+    EXPECT_EQ(plan.unfilled[0], (bounds{at(2001, 1, 1) + 60 * us_per_second, c.floor(now)}));
+    ASSERT_EQ(plan.create.size(), 3u);
+    EXPECT_EQ(plan.create[0].lower, c.floor(now));
+    // between two partitions, the later of which is in use
+    parts.push_back({{c.floor(now), c.next(c.floor(now))}, false, 1});
+    const partition_plan between = plan_partitions(c, {.premake = 1}, parts, now);
+    EXPECT_EQ(between.unfilled.size(), 1u);
+    EXPECT_EQ(between.create.size(), 1u);
+}
+
+TEST(partition_plan, what_is_asked_for_is_made_up_to_ten_thousand_steps) {
+    const calendar c(key_unit::timestamp, {.days = 1}, utc);
+    std::vector<partition_state> none;
+    const partition_plan plan = plan_partitions(c, {.premake = 0, .start = at(2026, 1, 1) - 9999 * us_per_day}, none, at(2026, 1, 1));
+    EXPECT_EQ(plan.create.size(), 10000u);
+    EXPECT_TRUE(plan.unfilled.empty());
+}
+
+TEST(partition_plan, a_bound_behind_its_position_is_retired_with_the_next) {
+    const calendar c(key_unit::id, {.ids = 10}, utc);
+    std::vector<partition_state> parts{{{0, 10}, false, 1, true}, {{10, 20}, false, 2}};
+    EXPECT_TRUE(plan_partitions(c, {.premake = 0, .cutoff = 10}, parts, 15).retire.empty());
+    EXPECT_EQ(plan_partitions(c, {.premake = 0, .cutoff = 11}, parts, 15).retire, (std::vector<int>{1}));
+    EXPECT_TRUE(plan_partitions(c, {.premake = 0}, parts, 15).create.empty());
+}
+
 TEST(partition_name, suffixes) {
     EXPECT_EQ(partition_suffix({key_unit::timestamp, {.months = 12}, utc}, at(2026, 1, 1)), "_2026");
     EXPECT_EQ(partition_suffix({key_unit::timestamp, {.months = 1}, utc}, at(2026, 1, 1)), "_2026_01");
