@@ -9,6 +9,7 @@
 #include "pg/transaction.hpp"
 #include "pg/worker.hpp"
 #include "scheduler/scheduler.hpp"
+#include "scheduler/slots.hpp"
 
 namespace dbopt::scheduler {
 
@@ -51,9 +52,13 @@ struct text_of_run {
     std::vector<std::string> settings; // "name=value"
 };
 
-// The run's text lies in a table that the role may not read.
-text_of_run read_run(int64_t run_id) {
+// The run's text lies in a table that the role may not read. A job is held to its role's and database's
+// CONNECTION LIMIT, as the session would be that it stands for; what rooms queued is dbopt's own work.
+text_of_run read_run(const order &o, const run_slot &slot) {
+    const int64_t run_id = o.run_id;
     pg::transaction t;
+    if (o.of_job)
+        pg::require_connection_left(slot.role, workers_before(slot));
     text_of_run out;
     {
         pg::as_owner superuser(BOOTSTRAP_SUPERUSERID);
@@ -124,7 +129,7 @@ class job_worker {
         std::optional<pg::error> failure;
         std::string cleanup;
         try {
-            text_of_run text = read_run(o.run_id);
+            text_of_run text = read_run(o, slot_);
             cleanup = std::move(text.cleanup);
             pg::set_current_run(o.run_id);
             pg::set_for_session(text.settings);

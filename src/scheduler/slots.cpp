@@ -154,6 +154,21 @@ std::vector<running> runs_in_slots() {
     return out;
 }
 
+// Of workers that begin at the same moment the first one wins: two that count each other would both give up.
+pg::workers_beside workers_before(const run_slot &mine) {
+    pg::workers_beside out;
+    pg::lock_guard hold(pg::crew::lock(), LW_SHARED);
+    for (int i = 0; i < slot_count; ++i) {
+        const run_slot &s = slots()[i];
+        const bool earlier = s.started < mine.started || (s.started == mine.started && &s < &mine);
+        if (s.state != slot_state::running || &s == &mine || !earlier)
+            continue;
+        out.of_role += s.role == mine.role;
+        out.of_database += s.database == mine.database;
+    }
+    return out;
+}
+
 bool start_slot_worker(int slot) {
     const char *name = slots()[slot].reserved ? "dbopt short jobs" : "dbopt job";
     return start_process({.name = name,

@@ -1,5 +1,6 @@
 // The run slots of shared memory as the database worker and the job worker use them.
 #pragma once
+#include "pg/connection_limit.hpp"
 #include "pg/crew.hpp"
 #include "pg/error.hpp"
 
@@ -22,6 +23,10 @@ struct run_report {
     int64_t rows = 0;
     TimestampTz started = 0, finished = 0;
 };
+
+// ---- job worker ----
+// The job workers that were at work before this slot's.
+pg::workers_beside workers_before(const pg::crew::run_slot &mine);
 
 // ---- database worker ----
 // A free slot for a worker of its own; -1 when dbopt.max_workers are busy. reserved: the one beyond.
