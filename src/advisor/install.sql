@@ -425,10 +425,11 @@ BEGIN
             'info'::text, 'prepare it once and execute it often'::text;
     END IF;
     RETURN QUERY SELECT 'workload'::text,
-        pg_catalog.format('runs %s times per transaction', w.calls_per_transaction), 'warning'::text,
+        pg_catalog.format('runs %s times per transaction', max(w.calls_per_transaction)), 'warning'::text,
         'fetch all in one query: WHERE key = ANY (array)'::text
     FROM dbopt.workload AS w
-    WHERE w.calls_per_transaction > 10 AND w.calls > 100 AND w.query = dbopt._redacted(query);
+    WHERE w.calls_per_transaction > 10 AND w.calls > 100 AND w.query = dbopt._redacted(explain.query)
+    HAVING count(*) > 0;
 END $$;
 COMMENT ON FUNCTION dbopt.explain IS
 'findings on one query and what to do about each; execute = true measures it and undoes what it changed';

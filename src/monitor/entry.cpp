@@ -1,4 +1,5 @@
 // SQL entry points of the monitor room.
+#include "core/figures.hpp"
 #include "monitor/sizes.hpp"
 #include "pg/entry.hpp"
 #include "pg/filesize.hpp"
@@ -45,7 +46,7 @@ DBOPT_FUNCTION(dbopt_health_summary) {
     const char *status = count[4] > 0 ? "critical" : count[3] > 0 ? "warning" : "ok";
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - started;
     return args.record({status, count[4], count[3], count[2], count[1], count[0],
-                        worst.empty() ? pg::value(nullptr) : pg::value(worst), took.count()});
+                        worst.empty() ? pg::value(nullptr) : pg::value(worst), core::for_people(took.count())});
 }
 
 // (check_name, unit, warn, critical, low_is_bad, for_seconds, alerts, advice) of every check.

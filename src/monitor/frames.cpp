@@ -40,7 +40,10 @@ core::history_objects read_objects() {
 void add_statement(frame &into, const capture::statement &s) {
     const uint64_t key = capture::statement_key(s.query_id, s.role);
     const auto us = [](double ms) { return static_cast<int64_t>(1000 * ms); };
-    const bool fresh = into.names.try_emplace(key, statement_name{s.query_id, s.role}).second;
+    const auto [at, fresh] = into.names.try_emplace(key, statement_name{s.query_id, s.role});
+    if (s.toplevel && s.transactions > 0)
+        at->second.per_transaction = std::max(at->second.per_transaction,
+                                              static_cast<double>(s.calls) / static_cast<double>(s.transactions));
     core::history_values &v = into.statements[key];
     v[statement_calls] += s.calls;
     v[statement_time] += us(s.total_ms);

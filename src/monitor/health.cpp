@@ -1,4 +1,5 @@
 #include "monitor/monitor.hpp"
+#include "core/figures.hpp"
 #include "pg/compat.hpp"
 #include "pg/inventory.hpp"
 #include "pg/security.hpp"
@@ -81,7 +82,8 @@ void run_probe(const probe &p, bool sees_all, const overrides &changed, std::vec
     for (const check &c : p.checks) {
         finding f{.what = &c, .limits = limits_of(c, changed), .status = status, .detail = why};
         if (const auto m = measured.find(c.name); m != measured.end()) {
-            f.value = m->second.value;
+            if (m->second.value)
+                f.value = core::for_people(*m->second.value); // judged as it is shown
             f.detail = m->second.detail;
             if (f.value)
                 f.status = core::name(core::judge(*f.value, f.limits));

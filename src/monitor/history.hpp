@@ -36,6 +36,7 @@ enum statement_value : uint8_t {
 struct statement_name {
     int64_t query_id = 0;
     Oid role = InvalidOid;
+    double per_transaction = 0; // calls in each, of those that clients made; many: N+1
 };
 struct frame {
     pg::timestamptz taken_at = {};

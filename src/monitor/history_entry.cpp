@@ -94,7 +94,8 @@ DBOPT_FUNCTION(dbopt_statement_window) {
     const double seconds = monitor::seconds_since(then);
     for (const monitor::named_window &w : monitor::statement_windows(then, or_life))
         out.add(w.name.query_id, w.name.role, w.whole_life || since_start ? std::nullopt : std::optional(seconds), w.did.calls, w.did.total_ms, w.did.rows,
-                w.did.mean_ms_before, w.did.p50_ms, w.did.p95_ms, w.did.p99_ms, w.did.p95_ms_before);
+                w.did.mean_ms_before, w.did.p50_ms, w.did.p95_ms, w.did.p99_ms, w.did.p95_ms_before,
+                w.name.per_transaction);
     return out.done();
 }
 

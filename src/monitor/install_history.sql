@@ -20,7 +20,7 @@ COMMENT ON FUNCTION dbopt._object_window(interval, int) IS 'internal: what table
 
 CREATE FUNCTION dbopt._statement_window(span interval, or_life boolean DEFAULT false, OUT query_id bigint, OUT role oid, OUT seconds float8, OUT calls bigint,
     OUT total_ms float8, OUT rows bigint, OUT mean_ms_before float8, OUT p50_ms float8, OUT p95_ms float8, OUT p99_ms float8,
-    OUT p95_ms_before float8)
+    OUT p95_ms_before float8, OUT calls_per_transaction float8)
 RETURNS SETOF record LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'dbopt_statement_window';
 COMMENT ON FUNCTION dbopt._statement_window(interval, boolean) IS 'internal: what statements of each role did since the snapshot that long ago';
 

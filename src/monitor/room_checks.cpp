@@ -16,14 +16,23 @@ constexpr check workload_checks[] = {
      "One row at a time, many times over: fetch in one statement (JOIN or = ANY).", 0, false},
 };
 constexpr const char *workload_sql = R"(
-WITH w AS MATERIALIZED (SELECT query_id, calls, total_ms, total_ms / calls AS mean_ms, p95_ms, rows FROM dbopt._statement_window('1 hour') WHERE calls > 0),
-t AS (SELECT sum(calls)::float8 AS calls, sum(total_ms) AS ms FROM w)
-SELECT v.* FROM t, LATERAL (VALUES
+WITH w AS MATERIALIZED (SELECT query_id, calls, total_ms, total_ms / calls AS mean_ms, p95_ms, rows, role, calls_per_transaction AS per
+    FROM dbopt._statement_window('1 hour') WHERE calls > 0),
+t AS (SELECT sum(calls)::float8 AS calls, sum(total_ms) AS ms FROM w),
+-- Not pg_dump's questions to the catalogs, and nothing that has no set-wise form (FETCH, SAVEPOINT).
+n AS MATERIALIZED (SELECT s.* FROM (SELECT w.per, dbopt._statement_text(w.query_id, w.role) AS query FROM w
+      WHERE w.per > 10 AND w.calls > 100 AND w.rows <= 20 * w.calls ORDER BY w.calls DESC LIMIT 50) s
+      WHERE s.query ~* '^\s*(select|with|insert|update|delete|merge|values|table)\M' AND s.query !~ '\mpg_catalog\.'),
+-- Each in a transaction of its own.
+o AS (SELECT count(*) AS n FROM w, t WHERE w.calls > 10000 AND rows <= w.calls AND mean_ms < 2 AND w.calls > 0.2 * t.calls AND t.calls > 50000)
+SELECT v.* FROM t, o, LATERAL (VALUES
   ('slow_statements', (SELECT count(*) FROM w WHERE mean_ms >= 500)::float8, 'statements with a mean of 500 ms or more in the last hour'),
   ('slow_statements_p95', (SELECT count(*) FROM w WHERE p95_ms >= 1000 AND mean_ms < 500)::float8, 'statements with p95 of 1000 ms or more in the last hour'),
   ('mean_statement_ms', CASE WHEN t.calls >= 1000 THEN t.ms / t.calls END, format('%s calls in the last hour', coalesce(t.calls, 0))),
-  ('n_plus_one_statements', (SELECT count(*) FROM w WHERE calls > 10000 AND rows <= calls AND mean_ms < 2
-      AND calls > 0.2 * t.calls AND t.calls > 50000)::float8, 'one statement makes up more than a fifth of all calls, one row each')
+  ('n_plus_one_statements', CASE WHEN EXISTS (SELECT FROM n) THEN (SELECT count(*) FROM n) ELSE o.n END::float8,
+   coalesce((SELECT format('%s times per transaction: %s', round(n.per), left(regexp_replace(n.query, '\s+', ' ', 'g'), 120))
+             FROM n ORDER BY n.per DESC LIMIT 1),
+            CASE WHEN o.n > 0 THEN 'one statement makes up more than a fifth of all calls, one row each' ELSE 'none' END))
 ) v(check_name, value, detail))";
 
 constexpr check matview_checks[] = {
