@@ -225,6 +225,10 @@ void charts(std::string &out, const pg::interval &span) {
 }
 
 void advice(std::string &out) {
+    table(out, "advice", "Advice", "What to do, by expected gain; <code>SELECT * FROM dbopt.optimize();</code> also asks for indexes and takes longer",
+          "SELECT area, object, action, reason, expected_gain, pg_catalog.rtrim(command, ';') || ';' FROM dbopt._advice(true) "
+          "WHERE command IS NOT NULL ORDER BY score DESC, area, object, action LIMIT 30",
+          {{"Room", show::text}, {"Object", show::text}, {"Action", show::text}, {"Why", show::text}, {"Gain", show::text}, {"Command", show::code}});
     table(out, "alerts", "Alerts", "Changes of alert levels, latest first",
           "SELECT pg_catalog.to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), rule, from_level, to_level, value, detail "
           "FROM dbopt.alert_event ORDER BY at DESC LIMIT 20",

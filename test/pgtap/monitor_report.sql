@@ -1,10 +1,15 @@
 -- What leaves the server: metrics, Prometheus text, the report; and settings advice.
 BEGIN;
-SELECT plan(18);
+SELECT plan(24);
 SELECT pg_advisory_xact_lock(1684434804, 2); -- the worker's round waits
 DELETE FROM dbopt.history; -- so that sizes are measured
 CREATE TABLE "report</script><b>""&" (id int);
 INSERT INTO "report</script><b>""&" SELECT generate_series(1, 1000);
+-- something to advise: a foreign key without an index, twice the same index, with a hostile name
+CREATE TABLE report_parent (id int PRIMARY KEY);
+CREATE TABLE "report'</td><i>" (id int PRIMARY KEY, parent int REFERENCES report_parent, x int);
+CREATE INDEX report_x1 ON "report'</td><i>" (x);
+CREATE INDEX report_x2 ON "report'</td><i>" (x);
 CREATE TEMP TABLE page AS SELECT dbopt.report('1 day') AS html;
 
 SELECT matches((SELECT html FROM page), '^<!DOCTYPE html>', 'the report is a page');
@@ -20,6 +25,18 @@ SELECT is((SELECT count(*) FROM page, regexp_matches(html, '<(section|table|tr|f
 SELECT is((SELECT count(*) FROM page, regexp_matches(html, 'id="([a-z]+)"', 'g') m),
           (SELECT count(DISTINCT m) FROM page, regexp_matches(html, 'id="([a-z]+)"', 'g') m), 'ids are unique');
 SELECT doesnt_match((SELECT html FROM page), 'Not available', 'no section failed');
+
+-- advice: after what is wrong, before everything else, as commands that can be copied
+SELECT is((SELECT (array_agg(m[1] ORDER BY n))[1:2] FROM page, regexp_matches(html, '<h2 id="([a-z]+)"', 'g') WITH ORDINALITY r(m, n)),
+          '{wrong,advice}'::text[], 'what is wrong first, then what to do');
+CREATE TEMP TABLE command AS SELECT replace(replace(replace(replace(m[1], '&#39;', ''''), '&lt;', '<'), '&gt;', '>'), '&quot;', '"') AS sql
+    FROM page, regexp_matches(substring(html FROM '<h2 id="advice".*?</section>'), '<td class="c">([^<]*)</td>', 'g') m;
+SELECT ok(EXISTS (SELECT FROM command WHERE sql = 'DROP INDEX CONCURRENTLY public.report_x2;'), 'a duplicate index, with the command');
+SELECT ok(EXISTS (SELECT FROM command WHERE sql = 'SELECT dbopt.index_apply(''CREATE INDEX ON public."report''''</td><i>" (parent)'');'),
+          'a foreign key, with a command that names the hostile table rightly');
+SELECT is_empty($$SELECT sql FROM command WHERE sql !~ ';$' OR sql ~ ';;$'$$, 'each ends with one semicolon');
+SELECT is((SELECT count(*) FROM command), (SELECT least(30, count(*)) FROM dbopt._advice(true) WHERE command IS NOT NULL), 'and is what optimize() would say');
+SELECT is_empty($$SELECT reason FROM dbopt._advice(true) WHERE how = 'failed'$$, 'every room answers');
 
 SELECT cmp_ok((SELECT count(DISTINCT metric) FROM dbopt.metrics()), '>=', 45::bigint, 'at least 45 metrics');
 SELECT is_empty($$SELECT metric FROM dbopt.metrics() WHERE metric !~ '^dbopt_[a-z_]+$' OR (type = 'counter') <> (metric LIKE '%\_total')$$,

@@ -56,11 +56,11 @@ SELECT is((SELECT count(*)::int FROM dbopt.optimize() WHERE area IS NULL OR acti
 
 -- A room that fails, one that is missing, one that works.
 SAVEPOINT rooms;
-CREATE OR REPLACE FUNCTION dbopt._advice_sources() RETURNS TABLE (area text, query text)
+CREATE OR REPLACE FUNCTION dbopt._advice_sources() RETURNS TABLE (area text, query text, quick boolean)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    VALUES ('broken', 'SELECT 1 / (x - x), NULL, NULL, NULL, NULL, NULL, NULL FROM generate_series(1, 1) x'),
-           ('absent', 'SELECT * FROM dbopt.no_such_function()'),
-           ('fine', $q$VALUES (1, 'a', 'later', NULL, 'because', NULL, 'self'), (2, 'b', 'first', 'SELECT 7', 'because', NULL, 'sql')$q$) $$;
+    VALUES ('broken', 'SELECT 1 / (x - x), NULL, NULL, NULL, NULL, NULL, NULL FROM generate_series(1, 1) x', true),
+           ('absent', 'SELECT * FROM dbopt.no_such_function()', true),
+           ('fine', $q$VALUES (1, 'a', 'later', NULL, 'because', NULL, 'self'), (2, 'b', 'first', 'SELECT 7', 'because', NULL, 'sql')$q$, true) $$;
 SELECT results_eq('SELECT area, action, status FROM dbopt.optimize()',
     $$VALUES ('fine', 'first', 'planned'), ('fine', 'later', 'planned'), ('broken', 'ask', 'failed')$$,
     'a failing room is a row, a missing one is left out, the rest is ranked');
