@@ -74,4 +74,9 @@ exhaustion time_to(const trend &t, double limit) {
     return e;
 }
 
+exhaustion foretell(std::span<const sample> samples, const trend &t, double limit) {
+    const bool long_enough = !samples.empty() && samples.back().t - samples.front().t >= least_span;
+    return long_enough && t.per_second != 0 ? time_to(t, limit) : exhaustion{};
+}
+
 } // namespace dbopt::core

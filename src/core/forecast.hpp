@@ -29,5 +29,9 @@ struct exhaustion {
     std::optional<double> seconds_high; // latest; nothing: perhaps never
 };
 exhaustion time_to(const trend &t, double limit);
+// A load of test data says nothing about next week: with less than this between first and last sample a course is
+// shown, and nothing is foretold. Nor is the end of what does not move.
+constexpr double least_span = 86400;
+exhaustion foretell(std::span<const sample> samples, const trend &t, double limit);
 
 } // namespace dbopt::core

@@ -60,13 +60,16 @@ void measure(const probe &p, measurements &into) {
         into[r.get<std::string>(0)] = {r.optional<double>(1), r.get_or<std::string>(2, "")};
 }
 
+constexpr const char *no_right = "needs membership in pg_monitor";
+
 // Appends one finding per check of the probe.
 void run_probe(const probe &p, bool sees_all, const overrides &changed, std::vector<finding> &out) {
     measurements measured;
     std::string why;
     std::string status = "skipped";
-    if (p.reads_others && !sees_all) {
-        why = "needs membership in pg_monitor";
+    bool forbidden = p.reads_others && !sees_all;
+    if (forbidden) {
+        why = no_right;
     } else if (p.requires_relation != nullptr &&
                !pg::scalar<bool>("SELECT pg_catalog.to_regclass($1) IS NOT NULL", {p.requires_relation})
                     .value_or(false)) {
@@ -75,12 +78,15 @@ void run_probe(const probe &p, bool sees_all, const overrides &changed, std::vec
         measured.clear();
         why = failure->message();
         // No right to look is no fault of what is looked at.
-        status = failure->code() == ERRCODE_INSUFFICIENT_PRIVILEGE ? "skipped" : "error";
+        forbidden = failure->code() == ERRCODE_INSUFFICIENT_PRIVILEGE;
+        status = forbidden ? "skipped" : "error";
+        if (forbidden && !sees_all)
+            why = no_right;
     } else {
         why = "does not apply here";
     }
     for (const check &c : p.checks) {
-        finding f{.what = &c, .limits = limits_of(c, changed), .status = status, .detail = why};
+        finding f{.what = &c, .limits = limits_of(c, changed), .status = status, .detail = why, .forbidden = forbidden};
         if (const auto m = measured.find(c.name); m != measured.end()) {
             if (m->second.value)
                 f.value = core::for_people(*m->second.value); // judged as it is shown

@@ -128,7 +128,7 @@ DBOPT_FUNCTION(dbopt_forecast) {
     const auto fit = core::fit_trend(samples);
     if (!fit)
         return args.record({nullptr, nullptr, nullptr, nullptr, static_cast<int64_t>(samples.size())});
-    const core::exhaustion e = core::time_to(*fit, args.get<double>(2));
+    const core::exhaustion e = core::foretell(samples, *fit, args.get<double>(2));
     const auto days = [](const std::optional<double> &s) {
         return s && *s < 86400.0 * 36500 ? pg::value(*s / 86400) : pg::value(nullptr);
     };

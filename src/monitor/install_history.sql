@@ -46,7 +46,7 @@ SELECT n.subject, s.figures[cardinality(s.figures)] AS current_value, n.bound AS
        f.days_left_low, f.days_left_high, f.points
 FROM n JOIN s USING (name), LATERAL dbopt._forecast(s.times, s.figures, n.bound) f;
 COMMENT ON VIEW dbopt.growth_forecast IS
-    'when disk, transaction ids, the fullest sequence and connections run out: days, with a 95 % interval; NULL: not on this course';
+    'when disk, transaction ids, the fullest sequence and connections run out: days, with a 95 % interval; NULL: not on this course, or less than a day of history';
 
 CREATE FUNCTION dbopt.table_growth(since interval DEFAULT '1 day', OUT relation regclass, OUT bytes bigint, OUT grown_bytes bigint,
     OUT inserted bigint, OUT updated bigint, OUT deleted bigint, OUT scans bigint, OUT rows_read bigint, OUT hit_pct float8, OUT over_seconds float8)

@@ -1,4 +1,5 @@
 #include "pg/worker.hpp"
+#include "pg/clip.hpp"
 
 extern "C" {
 #include "postmaster/interrupt.h"
@@ -100,7 +101,7 @@ static emit_log_hook_type previous_log_hook = nullptr;
 static void note_fatal(ErrorData *e) {
     if (e->elevel == FATAL) {
         strlcpy(words.sqlstate, unpack_sql_state(e->sqlerrcode), sizeof words.sqlstate);
-        strlcpy(words.message, e->message != nullptr ? e->message : "", sizeof words.message);
+        copy_clipped(words.message, sizeof words.message, e->message);
     }
     if (previous_log_hook != nullptr)
         previous_log_hook(e);

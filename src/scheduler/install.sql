@@ -128,6 +128,8 @@ CREATE TABLE dbopt.identity (
 );
 COMMENT ON TABLE dbopt.identity IS
     'the database this state belongs to; a row of another one means that this is a copy';
+-- Without a key: a publication FOR ALL TABLES would keep confirm_database() from deleting the old row.
+ALTER TABLE dbopt.identity REPLICA IDENTITY FULL;
 SELECT pg_catalog.pg_extension_config_dump('dbopt.identity', '');
 
 CREATE FUNCTION dbopt._announce() RETURNS void

@@ -1,6 +1,7 @@
 // A job worker: connects as the run's role, runs the command at top level, and leaves the outcome
 // in its slot; the database worker writes the history, because the role may not. A reserved worker
 // stays and serves one short job after the other, with DISCARD ALL between them.
+#include "pg/clip.hpp"
 #include "pg/crew.hpp"
 #include "pg/query.hpp"
 #include "pg/queue.hpp"
@@ -159,9 +160,7 @@ class job_worker {
         pg::lock_guard hold(pg::crew::lock(), LW_EXCLUSIVE);
         slot_.failed = failure.has_value();
         slot_.rows = outcome.rows;
-        const auto put = [](auto &to, const char *text) {
-            strlcpy(to, text != nullptr ? text : "", sizeof(to));
-        };
+        const auto put = [](auto &to, const char *text) { pg::copy_clipped(to, sizeof(to), text); };
         put(slot_.tag, outcome.tag.c_str());
         put(slot_.sqlstate, failure ? failure->sqlstate().c_str() : "");
         put(slot_.message, failure ? failure->message() : "");
@@ -184,7 +183,7 @@ void put_last_words(run_slot &s) {
     if (connected || w.message[0] == '\0')
         return;
     strlcpy(s.sqlstate, w.sqlstate, sizeof s.sqlstate);
-    strlcpy(s.message, w.message, sizeof s.message);
+    pg::copy_clipped(s.message, sizeof s.message, w.message);
     s.tag[0] = s.detail[0] = s.hint[0] = '\0';
     s.reported = true;
 }

@@ -76,4 +76,29 @@ TEST(Forecast, SoonestIsBeforeLatest) {
     EXPECT_LE(*e.seconds, *e.seconds_high);
 }
 
+TEST(Forecast, NothingIsForetoldFromMinutes) {
+    const auto week = line(1000, 24, 0, 7);
+    const auto t = fit_trend(week);
+    ASSERT_TRUE(t);
+    EXPECT_TRUE(foretell(week, *t, 5000).seconds);
+    // The same course, known for half an hour, then for 23 hours.
+    for (const double span : {1800.0, 23 * 3600.0}) {
+        std::vector<sample> s;
+        for (int i = 0; i <= 24; ++i)
+            s.push_back({i * span / 24, 1000 + 24.0 * i});
+        const auto steep = fit_trend(s);
+        ASSERT_TRUE(steep);
+        EXPECT_GT(steep->per_second, 0);
+        EXPECT_FALSE(foretell(s, *steep, 5000).seconds);
+        EXPECT_FALSE(foretell(s, *steep, 5000).seconds_low);
+        EXPECT_FALSE(foretell(s, *steep, 5000).seconds_high);
+    }
+}
+
+TEST(Forecast, WhatDoesNotMoveHasNoEnd) {
+    const auto flat = line(1000, 0, 0, 14);
+    EXPECT_FALSE(foretell(flat, *fit_trend(flat), 5000).seconds_low);
+    EXPECT_FALSE(foretell({}, *fit_trend(flat), 5000).seconds);
+}
+
 } // namespace

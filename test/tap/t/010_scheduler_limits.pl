@@ -83,6 +83,22 @@ comes(q{SELECT datconnlimit = 1 FROM pg_database WHERE datname = 'narrow'}, 'the
 comes(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'narrow' AND backend_type = 'client backend'}, 'nobody is in it');
 sql(q{SELECT pg_sleep(1)});
 comes(q{SELECT count(*) = 2 FROM seen}, 'the job ran when the database had room', 'narrow');
+# ---- what a run says of its failure is whole characters, however long it was ----
+for my $encoding (qw(UTF8 EUC_JP LATIN1))
+{
+	my $db = lc "says_$encoding";
+	# A letter that each of them has, in three, two and one bytes.
+	my $letter = $encoding eq 'UTF8' ? 'chr(8364)' : $encoding eq 'EUC_JP' ? q{convert_from('\\xa4a2', 'EUC_JP')} : 'chr(228)';
+	sql("CREATE DATABASE $db TEMPLATE template0 ENCODING '$encoding' LC_COLLATE 'C' LC_CTYPE 'C'");
+	sql(qq{CREATE EXTENSION dbopt;
+		SELECT dbopt.job_add('shouts', '\@yearly', \$job\$do \$do\$ begin raise exception using message = 'x' || repeat($letter, 3000),
+			detail = 'xy' || repeat($letter, 5000), hint = 'short'; end \$do\$\$job\$, retry_class => 'none'), dbopt.job_run('shouts')}, $db);
+	comes(q{SELECT status = 'failed' FROM dbopt.job_runs}, "$encoding: a run fails with a long message", $db);
+	is(sql(qq{SELECT octet_length(message) BETWEEN 630 AND 639, message ~ '\\.\\.\\.\$', replace(message, $letter, '') = 'x...',
+			octet_length(detail) BETWEEN 310 AND 319, replace(detail, $letter, '') = 'xy...', hint, upper(detail) IS NOT NULL FROM dbopt.job_runs}, $db),
+		't|t|t|t|t|short|t', 'which is cut between characters, and says so');
+	sql("DROP DATABASE $db WITH (FORCE)");
+}
 ok(no_crash($node), 'no crash');
 $node->stop;
 done_testing();
