@@ -349,7 +349,7 @@ std::string late_groups_sql(const view_form &f) {
 }
 
 std::string signature(const view_form &f) {
-    std::string all = f.packed ? "packed2" : "tables";
+    std::string all = f.packed ? "packed3" : "tables";
     const auto add = [&](const std::string &part) { all += '\n' + part; };
     for (const auto &k : f.keys)
         add(k.first + " " + k.second.type);

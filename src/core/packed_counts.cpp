@@ -3,14 +3,20 @@
 
 namespace dbopt::core {
 
-uint64_t mix_key(const char *key, int bytes) {
+static uint64_t folded(uint64_t a, uint64_t b) {
+    const auto product = static_cast<unsigned __int128>(a) * b;
+    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
+uint64_t mix_key(const char *key, int bytes, uint64_t seed) {
     uint64_t a = 0, b = 0;
     std::memcpy(&a, key, static_cast<size_t>(std::min(bytes, 8)));
     if (bytes > 8)
         std::memcpy(&b, key + 8, static_cast<size_t>(std::min(bytes, 16) - 8));
-    uint64_t h = a * 0x9e3779b97f4a7c15u ^ std::rotl(b * 0xc2b2ae3d27d4eb4fu, 31);
-    h = (h ^ h >> 33) * 0xff51afd7ed558ccdu;
-    h = (h ^ h >> 33) * 0xc4ceb9fe1a85ec53u;
+    // Both halves of a product of two secrets: who does not know them cannot choose keys that collide.
+    const uint64_t one = seed ^ 0x9e3779b97f4a7c15u, two = std::rotl(seed, 32) * 0xc2b2ae3d27d4eb4fu ^ 0xd1b54a32d192ed03u;
+    uint64_t h = folded(a ^ one, b ^ two) ^ std::rotl(a, 32);
+    h = folded(h ^ two, 0xff51afd7ed558ccdu);
     return h ^ h >> 33;
 }
 
@@ -105,7 +111,7 @@ std::vector<std::string> split_bucket(const packed_layout &l, const char *bytes,
     std::vector<std::string> out(parts);
     const size_t width = static_cast<size_t>(l.width());
     for (size_t at = 0; at + width <= count; at += width)
-        out[mix_key(bytes + at, l.key) / buckets & (parts - 1)].append(bytes + at, width);
+        out[mix_key(bytes + at, l.key, l.seed) / buckets & (parts - 1)].append(bytes + at, width);
     return out;
 }
 

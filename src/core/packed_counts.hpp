@@ -15,19 +15,21 @@ namespace dbopt::core {
 
 __extension__ typedef __int128 wide; // a sum of as many 64-bit values as there are
 
-// 64 well mixed bits of a key of at most 16 bytes: the low ones tell its bucket.
-uint64_t mix_key(const char *key, int bytes);
+// 64 well mixed bits of a key of at most 16 bytes: the low ones tell its bucket. The seed is secret: keys
+// are what people put into tables, and some would like all of them to meet in one bucket.
+uint64_t mix_key(const char *key, int bytes, uint64_t seed);
 
 // Keys of one length and their counters, in order of arrival. Numbers of entries stay as they are.
 template <class T> class count_table {
   public:
-    count_table(int key_bytes, int counters) : key_(key_bytes), counters_(counters), place_(1024) {}
+    count_table(int key_bytes, int counters, uint64_t seed = 0)
+        : key_(key_bytes), counters_(counters), seed_(seed), place_(1024) {}
     // The number of the entry; a new one starts with zeros.
     uint32_t at(const char *key) {
         if (2 * (size_ + 1) > place_.size())
             grow();
         const size_t mask = place_.size() - 1;
-        for (size_t p = mix_key(key, key_) >> 20 & mask;; p = (p + 1) & mask) {
+        for (size_t p = mix_key(key, key_, seed_) >> 20 & mask;; p = (p + 1) & mask) {
             if (place_[p] == 0) {
                 keys_.insert(keys_.end(), key, key + key_);
                 values_.resize(values_.size() + counters_);
@@ -48,26 +50,25 @@ template <class T> class count_table {
                 return false;
         return true;
     }
+    uint64_t mixed(uint32_t i) const { return mix_key(key(i), key_, seed_); }
     size_t bytes() const { return keys_.capacity() + values_.capacity() * sizeof(T) + place_.size() * 4; }
     int key_bytes() const { return key_; }
     int width() const { return counters_; }
-    void clear() {
-        keys_.clear(), values_.clear(), place_.assign(1024, 0);
-        size_ = 0;
-    }
+    void clear() { *this = count_table(key_, counters_, seed_); } // its memory goes, too
 
   private:
     void grow() {
         place_.assign(place_.size() * 2, 0);
         const size_t mask = place_.size() - 1;
         for (uint32_t i = 0; i < size_; ++i) {
-            size_t p = mix_key(key(i), key_) >> 20 & mask;
+            size_t p = mixed(i) >> 20 & mask;
             while (place_[p] != 0)
                 p = (p + 1) & mask;
             place_[p] = i + 1;
         }
     }
     int key_, counters_;
+    uint64_t seed_;
     size_t size_ = 0;
     std::vector<char> keys_;
     std::vector<T> values_;
@@ -79,6 +80,7 @@ template <class T> class count_table {
 struct packed_layout {
     int key = 0;
     std::vector<int> counters;
+    uint64_t seed = 0; // of mix_key()
     int width() const;
     // Buckets (a power of two) that hold so many entries in 600 to 1,200 bytes each.
     uint32_t buckets_for(uint64_t entries) const;
@@ -132,7 +134,7 @@ bucket_order order_by_bucket(const count_table<T> &t, uint32_t buckets, const st
     out.starts.assign(size_t{buckets} + 1, 0);
     std::vector<uint32_t> where(t.size());
     for (uint32_t i = 0; i < t.size(); ++i) {
-        where[i] = t.all_zero(i) && (asked.empty() || !wanted[i]) ? buckets : static_cast<uint32_t>(mix_key(t.key(i), t.key_bytes()) & (buckets - 1));
+        where[i] = t.all_zero(i) && (asked.empty() || !wanted[i]) ? buckets : static_cast<uint32_t>(t.mixed(i) & (buckets - 1));
         if (where[i] < buckets)
             ++out.starts[where[i] + 1];
     }

@@ -12,14 +12,14 @@ using core::slot;
 using core::wide;
 
 core::packed_layout counting::group_layout() const {
-    core::packed_layout l{columns_->group.bytes, {8}};
+    core::packed_layout l{columns_->group.bytes, {8}, seeds_[0]};
     for (const slot &s : form_.slots)
         l.counters.push_back(s.what == slot::kind::sum ? 16 : 8);
     return l;
 }
 
 core::packed_layout counting::value_layout(size_t f) const {
-    return {families_[f].values.key_bytes(), std::vector<int>(shape_.sizes[f], 4)};
+    return {families_[f].values.key_bytes(), std::vector<int>(shape_.sizes[f], 4), seeds_[0]};
 }
 
 count_header counting::check(count_store &s, const core::packed_layout &l) {

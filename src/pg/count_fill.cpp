@@ -40,14 +40,13 @@ void counting::spill(family &f) {
     const size_t key = static_cast<size_t>(f.values.key_bytes()),
                  counters = sizeof(int64_t) * static_cast<size_t>(f.values.width());
     for (uint32_t i = 0; i < f.values.size(); ++i) {
-        BufFile *to = f.spilled[core::mix_key(f.values.key(i), f.values.key_bytes()) & (parts - 1)];
+        BufFile *to = f.spilled[f.values.mixed(i) & (parts - 1)];
         BufFileWrite(to, const_cast<char *>(f.values.key(i)), key);
         BufFileWrite(to, &f.owners[i], sizeof(uint32_t));
         BufFileWrite(to, f.values.counters(i), counters);
     }
-    f.spilled_entries += f.values.size();
     f.values.clear();
-    f.owners.clear();
+    f.owners = std::vector<uint32_t>();
     MemoryContextSwitchTo(caller);
 }
 
@@ -107,7 +106,10 @@ void counting::fill_values(Oid store, size_t number) {
     const core::packed_layout l = value_layout(number);
     if (f.spilled != nullptr && f.values.size() > 0)
         call([&] { spill(f); });
-    const uint64_t entries = f.spilled != nullptr ? f.spilled_entries : f.values.size();
+    // An entry may have gone to the files many times; one part tells how many there are.
+    if (f.spilled != nullptr)
+        read_part(f, 0);
+    const uint64_t entries = f.values.size() * (f.spilled != nullptr ? parts : 1);
     count_header h{.key = l.key, .width = l.width(), .seeds = {seeds_[0], seeds_[1]}};
     h.buckets = std::max(l.buckets_for(entries), f.spilled != nullptr ? parts : 1);
     count_store s(store, now_);
@@ -115,7 +117,8 @@ void counting::fill_values(Oid store, size_t number) {
         h.entries = append_values(s, number, h.buckets);
     else
         for (uint32_t p = 0; p < parts; ++p) {
-            read_part(f, p);
+            if (p > 0)
+                read_part(f, p);
             h.entries += append_values(s, number, h.buckets);
         }
     s.put_header(h);

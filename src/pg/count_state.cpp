@@ -197,12 +197,12 @@ bool counting::fold() noexcept {
 
 void counting::start_tables() {
     const count_columns &c = *columns_;
-    groups_.emplace(c.group.bytes, 1 + static_cast<int>(form_.slots.size()));
+    groups_.emplace(c.group.bytes, 1 + static_cast<int>(form_.slots.size()), seeds_[0]);
     for (size_t f = 0; f < shape_.sizes.size(); ++f) {
         int bytes = 0;
         for (int a = 0; a < c.arguments; ++a)
             bytes = shape_.family[a] == static_cast<int>(f) ? c.value[a].bytes : bytes;
-        families_.push_back({core::count_table<int64_t>(bytes, shape_.sizes[f]), {}, nullptr, 0});
+        families_.push_back({core::count_table<int64_t>(bytes, shape_.sizes[f], seeds_[0]), {}, nullptr});
     }
 }
 

@@ -49,7 +49,6 @@ class counting {
         core::count_table<int64_t> values;
         std::vector<uint32_t> owners; // group of each value
         BufFile **spilled = nullptr;  // by part; while filling only
-        uint64_t spilled_entries = 0;
     };
     // One row, its keys and numbers worked out. False when memory is short.
     bool fold() noexcept;

@@ -125,7 +125,7 @@ count_header count_store::header() {
     if (data.size() != sizeof h)
         raise({.code = ERRCODE_DATA_CORRUPTED, .message = "a counting state has no header"});
     memcpy(static_cast<void *>(&h), data.data(), sizeof h);
-    if (h.version != count_header{}.version || h.buckets == 0 || (h.buckets & (h.buckets - 1)) != 0)
+    if (h.version != count_header{}.version || h.server != count_header{}.server || h.buckets == 0 || (h.buckets & (h.buckets - 1)) != 0)
         raise({.code = ERRCODE_DATA_CORRUPTED, .message = "a counting state has an unknown layout"});
     return h;
 }

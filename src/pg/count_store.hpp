@@ -8,10 +8,12 @@
 namespace dbopt::pg {
 
 struct count_header {
-    uint32_t version = 1, buckets = 1;
+    uint32_t version = 2, buckets = 1;
     int32_t key = 0, width = 0;
     uint64_t seeds[2] = {0, 0}; // of hashed keys
     int64_t entries = 0;
+    // Of the server that made it: another one may hash otherwise, and pg_upgrade takes the tables along.
+    uint32_t server = PG_VERSION_NUM / 10000, spare = 0;
 };
 
 class count_store {

@@ -53,7 +53,7 @@ struct rows {
         for (const auto &[b, bytes] : row)
             for (size_t at = 0; at < bytes.size(); at += width) {
                 const std::string key = bytes.substr(at, static_cast<size_t>(layout.key));
-                EXPECT_EQ(mix_key(key.data(), layout.key) & (buckets - 1), b);
+                EXPECT_EQ(mix_key(key.data(), layout.key, layout.seed) & (buckets - 1), b);
                 uint64_t n = 0;
                 std::memcpy(&n, bytes.data() + at + layout.key, static_cast<size_t>(layout.counters[0]));
                 EXPECT_TRUE(out.emplace(key, n).second) << "a key stands twice";
@@ -179,4 +179,62 @@ TEST(PackedCounts, BucketsAreEven) {
         EXPECT_GT(o.starts[b + 1] - o.starts[b], 20u);
         EXPECT_LT(o.starts[b + 1] - o.starts[b], 120u);
     }
+}
+
+// Keys that meet in one bucket under one seed are spread by another; a bucket stays what it is when split.
+TEST(PackedCounts, NobodyChoosesTheBucketWithoutTheSeed) {
+    for (int bytes : {5, 9, 16}) {
+        std::vector<std::string> meeting;
+        for (uint32_t n = 0; meeting.size() < 200; ++n)
+            if (const std::string k = key_of(n, bytes); (mix_key(k.data(), bytes, 1) & 255) == 0)
+                meeting.push_back(k);
+        for (uint64_t seed : {uint64_t{2}, uint64_t{0x123456789abcdef0}, ~uint64_t{0}}) {
+            std::map<uint64_t, int> buckets;
+            for (const std::string &k : meeting)
+                ++buckets[mix_key(k.data(), bytes, seed) & 255];
+            EXPECT_GT(buckets.size(), 90u) << bytes << " bytes";
+        }
+    }
+}
+
+// Differences that a multiplication passes on unchanged (the top bits) are not cancelled by the other half.
+TEST(PackedCounts, TopBitsCollideUnderNoSeed) {
+    std::mt19937_64 random(7);
+    for (int i = 0; i < 20000; ++i) {
+        uint64_t key[2] = {random(), random()};
+        const uint64_t seed = random();
+        char one[16], two[16];
+        std::memcpy(one, key, 16);
+        key[0] ^= uint64_t{1} << 63, key[1] ^= uint64_t{1} << (random() % 64);
+        std::memcpy(two, key, 16);
+        EXPECT_NE(mix_key(one, 16, seed), mix_key(two, 16, seed));
+    }
+}
+
+TEST(PackedCounts, AStateWithASeedAddsUpAndSplits) {
+    for (uint64_t seed : {uint64_t{0}, uint64_t{42}, ~uint64_t{0}}) {
+        rows r{{9, {4, 4}, seed}, 2, {}};
+        std::map<std::string, uint64_t> model;
+        for (uint32_t batch = 0; batch < 6; ++batch) {
+            count_table<int64_t> t(9, 2, seed);
+            for (uint32_t n = batch * 50; n < batch * 50 + 120; ++n)
+                ++t.counters(t.at(key_of(n, 9).data()))[0], ++model[key_of(n, 9)];
+            ASSERT_EQ(r.apply(t), nullptr);
+            ASSERT_EQ(r.content(), model);
+            r.grow(2);
+            ASSERT_EQ(r.content(), model);
+        }
+    }
+}
+
+TEST(PackedCounts, AClearedTableGivesItsMemoryBack) {
+    count_table<int64_t> t(9, 3, 5);
+    const size_t empty = t.bytes();
+    for (uint32_t n = 0; n < 50000; ++n)
+        t.counters(t.at(key_of(n, 9).data()))[2] = 1;
+    EXPECT_GT(t.bytes(), 50000u * 33);
+    t.clear();
+    EXPECT_EQ(t.bytes(), empty);
+    EXPECT_EQ(t.width(), 3);
+    EXPECT_EQ(t.at(key_of(7, 9).data()), 0u);
 }
