@@ -58,6 +58,7 @@ std::optional<outcome> blocked_by_parent(const node &n, const std::map<Oid, std:
 }
 
 std::vector<outcome> refresh_all(const std::string &mode, bool dry_run) {
+    require_mode(mode);
     std::vector<outcome> out;
     std::map<Oid, std::string> failed;
     for (const node &n : ordered()) {

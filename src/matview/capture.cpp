@@ -131,8 +131,8 @@ bool must_be_made_anew(Oid base, const std::set<int> &columns) {
         .value_or(true);
 }
 
-// The log with at least these columns, and the triggers. Acts as the extension's owner.
-void capture(Oid base, std::set<int> columns) {
+// The log with at least these columns, and the triggers. Acts as the extension's owner. False: all was there.
+bool capture(Oid base, std::set<int> columns) {
     const pg::as_owner writer(extension_owner());
     bool exists = pg::scalar<bool>("SELECT to_regclass($1) IS NOT NULL", {log_name(base)}).value_or(false);
     if (exists && must_be_made_anew(base, columns)) {
@@ -142,6 +142,7 @@ void capture(Oid base, std::set<int> columns) {
         exists = false;
     }
     std::string list;
+    bool made = !exists;
     for (int c : columns) {
         const std::optional<std::string> type = pg::scalar<std::string>(
             "SELECT format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attcollation <> 0 AND a.attcollation <> "
@@ -153,9 +154,11 @@ void capture(Oid base, std::set<int> columns) {
         if (!exists)
             list += ", " + name + " " + type.value_or("text");
         else if (!pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = $1::regclass AND "
-                                   "attname = $2)", {log_name(base), name}).value_or(false))
+                                   "attname = $2)", {log_name(base), name}).value_or(false)) {
             pg::execute("ALTER TABLE " + log_name(base) + " ADD COLUMN " + name + " " +
                         type.value_or("text"));
+            made = true;
+        }
     }
     if (!exists) {
         pg::execute("CREATE UNLOGGED TABLE " + log_name(base) + " (xid xid8 NOT NULL, cid int8 NOT NULL, w int8 NOT NULL" + list + ")");
@@ -169,13 +172,24 @@ void capture(Oid base, std::set<int> columns) {
     for (int c : columns)
         pg::execute("ALTER TABLE " + log_name(base) + " ALTER COLUMN c" + std::to_string(c) + " SET STATISTICS 0");
     if (pg::get_relation(base).kind == RELKIND_MATVIEW)
-        return;
+        return made;
     // Triggers that a dump brought back name the log of another database.
     for (Oid point : pg::capture_points(base))
         if (!exists || !pg::has_capture(point, base)) {
             pg::remove_capture(point);
             pg::install_capture(point, base);
+            made = true;
         }
+    return made;
+}
+
+// The matview's uses are these bases already.
+bool is_user_of(Oid matview, const std::map<unsigned, std::set<int>> &bases) {
+    std::set<unsigned> known;
+    for (const pg::row &r : pg::query("SELECT base FROM dbopt._matview_use WHERE matview = $1", {matview}))
+        known.insert(r.get<Oid>(0));
+    return known.size() == bases.size() &&
+           std::all_of(bases.begin(), bases.end(), [&](const auto &b) { return known.contains(b.first); });
 }
 
 pg::read_view read_as_owner(Oid matview) {
@@ -186,6 +200,12 @@ pg::read_view read_as_owner(Oid matview) {
 } // namespace
 
 void forget_capture(Oid matview) {
+    {
+        const pg::as_owner reader(extension_owner());
+        if (!pg::scalar<bool>("SELECT EXISTS (SELECT FROM dbopt._matview_use WHERE matview = $1) OR EXISTS (SELECT FROM "
+                              "dbopt._matview_store WHERE matview = $1)", {matview}).value_or(true))
+            return;
+    }
     if (pg::find_relation(matview))
         pg::announce_change(matview);
     drop_states(matview);
@@ -211,6 +231,7 @@ void arrange_capture(Oid matview, const std::string &mode, std::vector<manage_ro
         }
         names += (names.empty() ? "" : ", ") + pg::qualified_name(b.first);
     }
+    bool made = false;
     for (const auto &b : bases) {
         const std::string table = pg::qualified_name(b.first);
         for (Oid point : pg::capture_points(b.first))
@@ -218,12 +239,16 @@ void arrange_capture(Oid matview, const std::string &mode, std::vector<manage_ro
                 out.push_back({"capture", "failed", table + " is busy: its triggers were not created"});
                 return;
             }
-        if (auto failure = pg::subtransaction([&] { capture(b.first, b.second); })) {
+        if (auto failure = pg::subtransaction([&] { made = capture(b.first, b.second) || made; })) {
             out.push_back({"capture", "failed", table + ": " + failure->message()});
             return;
         }
     }
     const pg::as_owner writer(extension_owner());
+    if (!made && is_user_of(matview, bases)) {
+        out.push_back({"capture", "skipped", "changes of " + names + " are captured already"});
+        return;
+    }
     pg::execute("DELETE FROM dbopt._matview_use WHERE matview = $1", {matview});
     for (const auto &b : bases)
         pg::execute("INSERT INTO dbopt._matview_use VALUES ($1, $2, '{}')", {matview, static_cast<Oid>(b.first)});

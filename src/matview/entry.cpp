@@ -2,6 +2,7 @@
 #include "matview/incremental.hpp"
 #include "pg/entry.hpp"
 #include "pg/partition_catalog.hpp"
+#include "pg/partition_event.hpp"
 #include "pg/refresh_event.hpp"
 #include "pg/security.hpp"
 
@@ -69,5 +70,11 @@ DBOPT_FUNCTION(dbopt_matview_refreshed) {
     const pg::refresh_seen seen = pg::seen_refresh(args.info());
     if (OidIsValid(seen.matview))
         room::noticed_refresh(seen.matview, seen.concurrent);
+    return args.nothing();
+}
+
+DBOPT_FUNCTION(dbopt_matview_partitioned) {
+    if (pg::partition_came(args.info()))
+        room::take_in_partitions();
     return args.nothing();
 }

@@ -112,6 +112,7 @@ class parallel_refresh {
 } // namespace
 
 std::vector<outcome> refresh_all_by_workers(const std::string &mode) {
+    require_mode(mode);
     const std::string obstacle = pg::handoff::obstacle("matview");
     if (!obstacle.empty()) {
         std::vector<outcome> rows = refresh_all(mode, false);

@@ -9,6 +9,7 @@
 #include "pg/query.hpp"
 #include "pg/security.hpp"
 #include "pg/transaction.hpp"
+#include "pg/under_way.hpp"
 #include <cmath>
 
 namespace dbopt::matview {
@@ -29,6 +30,14 @@ increment::increment(Oid matview, bool wanted, const stored_state &state, std::s
 
 increment::~increment() = default;
 
+std::optional<std::string> increment::under_way() const {
+    for (unsigned base : known_->bases)
+        for (Oid point : pg::capture_points(base))
+            if (pg::being_written(point))
+                return "a statement that writes \"" + pg::qualified_name(point) + "\" called it and has not ended";
+    return std::nullopt;
+}
+
 std::optional<std::string> increment::prepare(pg::frozen &now, Oid file) {
     if (!state_.snapshot)
         return "first refresh by dbopt";
@@ -38,7 +47,8 @@ std::optional<std::string> increment::prepare(pg::frozen &now, Oid file) {
         return "incremental is off: " + *state_.incremental_off;
     if (state_.file != file)
         return "the matview was rewritten since the last refresh";
-    if (state_.fingerprint != known_->fingerprint)
+    if (state_.fingerprint != known_->fingerprint &&
+        state_.fingerprint != fingerprint_without_newcomers(matview_, *known_, state_))
         return "a definition, file, trigger or setting that the content depends on has changed";
     const pg::as_owner reader(extension_owner());
     if (living_epoch(matview_) != state_.epoch || !state_.epoch)

@@ -15,6 +15,8 @@ class increment {
     bool captured() const { return captured_; }
     // Why not, for people.
     const std::string &refusal() const { return refusal_; }
+    // A base that a statement around this call is writing: its changes are in the base, perhaps not in the log.
+    std::optional<std::string> under_way() const;
     // Reads the log. Returns what stands against an incremental refresh this time.
     std::optional<std::string> prepare(pg::frozen &now, Oid file);
     int64_t changes() const { return changes_; }
@@ -69,6 +71,12 @@ class increment {
 std::optional<std::string> unstable_function(Oid matview);
 // Output columns that identify a row, as far as the query shows it (GROUP BY, DISTINCT).
 std::vector<std::string> key_columns(Oid matview);
+
+// Partitions that a command has just made or attached are captured at once, if they are empty.
+void take_in_partitions();
+// The fingerprint without partitions that came since the last refresh and were captured from birth; empty
+// when there are none.
+std::string fingerprint_without_newcomers(Oid matview, const knowledge &k, const stored_state &s);
 
 // Why changes of a relation cannot be captured for a matview of this owner.
 std::optional<std::string> unfit(Oid base, Oid owner);

@@ -290,11 +290,44 @@ COMMENT ON VIEW dbopt.matview_recommendations IS
     'what to do about materialized views, and why, each with the command';
 GRANT SELECT ON dbopt.matview_recommendations TO pg_monitor;
 
+-- Partitions that were captured before they had a row, as they were then.
+CREATE TABLE dbopt._matview_born (
+    relation oid PRIMARY KEY,
+    base oid NOT NULL,
+    born xid8 NOT NULL,
+    line text NOT NULL
+);
+COMMENT ON TABLE dbopt._matview_born IS
+    'internal: partitions captured since they came, empty; they need no full refresh';
+
+CREATE FUNCTION dbopt._matview_line(relation oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    -- A partitioned table has no rows, and a new version with its first partition.
+    SELECT format('%s %s %s %s %s', c.relkind, pg_relation_filenode(c.oid), c.relrowsecurity, CASE WHEN c.relkind <> 'p' THEN c.xmin END,
+                  (SELECT string_agg(format('%s %s %s', t.oid, t.xmin, t.tgenabled), ' ' ORDER BY t.oid)
+                   FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname LIKE 'dbopt\_capture\_%'))
+    FROM pg_class c WHERE c.oid = $1
+$$;
+COMMENT ON FUNCTION dbopt._matview_line(oid) IS
+    'internal: what tells that a partition and its triggers are as they were';
+
 -- All that the content of a matview depends on besides rows. A row version (xmin) stands for a
 -- definition: a trigger disabled and enabled again, a view or function replaced, leave a new one.
 CREATE FUNCTION dbopt._matview_fingerprint(matview oid, sources oid[]) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    WITH s AS MATERIALIZED (SELECT c.oid AS relation, c.relkind AS kind FROM pg_class c WHERE c.oid = ANY ($2)),
+    WITH RECURSIVE s AS MATERIALIZED (SELECT c.oid AS relation, c.relkind AS kind FROM pg_class c WHERE c.oid = ANY ($2)),
+    -- Functions of users, and those whose names stand in their texts: the server keeps no list of these.
+    calls(oid, xmin, prosrc) AS (
+        SELECT p.oid, p.xmin::text, p.prosrc
+        FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+             JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
+        WHERE r.ev_class = $1 OR r.ev_class IN (SELECT relation FROM s WHERE kind = 'v')
+      UNION
+        SELECT p.oid, p.xmin::text, p.prosrc
+        FROM calls c JOIN pg_proc p ON p.oid >= 16384 AND p.oid <> c.oid AND (strpos(c.prosrc, p.proname) > 0 OR EXISTS (
+             SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = c.oid
+             AND d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid))
+    ),
     parts(line) AS (
         -- The row version of a table changes with ATTACH and every other ALTER, not with VACUUM.
         -- A matview gets a new file by every full refresh.
@@ -305,10 +338,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         SELECT format('rule %s %s', r.oid, r.xmin)
         FROM pg_rewrite r WHERE r.ev_class = $1 OR r.ev_class IN (SELECT relation FROM s WHERE kind = 'v')
       UNION ALL
-        SELECT format('function %s %s', p.oid, p.xmin)
-        FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-             JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
-        WHERE r.ev_class = $1 OR r.ev_class IN (SELECT relation FROM s WHERE kind = 'v')
+        SELECT format('function %s %s', f.oid, f.xmin) FROM calls f
       UNION ALL
         SELECT format('trigger %s %s %s', t.oid, t.xmin, t.tgenabled)
         FROM s JOIN pg_trigger t ON t.tgrelid = s.relation
@@ -345,3 +375,15 @@ CREATE EVENT TRIGGER dbopt_matview_refresh ON ddl_command_end
 ALTER EVENT TRIGGER dbopt_matview_refresh ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER dbopt_matview_refresh IS
     'dbopt: a refresh by other means is recorded, and the next one starts afresh';
+
+CREATE FUNCTION dbopt._matview_partitioned() RETURNS event_trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'dbopt_matview_partitioned';
+COMMENT ON FUNCTION dbopt._matview_partitioned() IS
+    'internal: notices partitions as they come';
+REVOKE EXECUTE ON FUNCTION dbopt._matview_partitioned() FROM PUBLIC;
+
+CREATE EVENT TRIGGER dbopt_matview_partition ON ddl_command_end
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE') EXECUTE FUNCTION dbopt._matview_partitioned();
+ALTER EVENT TRIGGER dbopt_matview_partition ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER dbopt_matview_partition IS
+    'dbopt: an empty partition is captured as it comes, which saves a full refresh';

@@ -18,6 +18,7 @@ struct knowledge {
     std::optional<core::view_form> form;
     std::string refusal;                        // why changes cannot be followed, if so
     std::optional<std::string> unstable;        // a function whose result changes by itself
+    mutable bool tried = false; // whether changes can be captured was looked at since, in vain
     bool captured() const { return form && refusal.empty(); }
 };
 std::shared_ptr<const knowledge> know(Oid matview);

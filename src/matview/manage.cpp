@@ -37,7 +37,7 @@ std::string column_list(const std::vector<std::string> &names) {
 
 std::vector<manage_row> manage(const manage_options &o) {
     const pg::relation_info info = require_matview(o.matview);
-    pg::require_writable("a standby manages nothing");
+    pg::require_writable(pg::is_standby() ? "a standby manages nothing" : "nothing is managed in a read-only transaction");
     pg::require_owner(o.matview);
     const std::optional<stored_config> old = find_config(o.matview);
     stored_config next = old.value_or(stored_config{.matview = o.matview,
@@ -52,11 +52,7 @@ std::vector<manage_row> manage(const manage_options &o) {
         next.mode = *o.mode;
     check_interval(next.every, "every");
     check_interval(next.max_staleness, "max_staleness");
-    if (next.mode != "auto" && next.mode != "full" && next.mode != "concurrent" &&
-        next.mode != "incremental")
-        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
-                   .message = "unknown refresh mode \"" + next.mode + "\"",
-                   .hint = "Use auto, full, concurrent or incremental."});
+    require_mode(next.mode);
     std::vector<manage_row> out;
     const std::string shown = "every " + pg::to_text(next.every) + ", mode " + next.mode +
                               ", stale after " + pg::to_text(next.max_staleness);
@@ -107,8 +103,10 @@ int64_t verify(Oid matview) {
         pg::scalar<std::string>(
             "SELECT string_agg(CASE WHEN atttypid IN ('float4'::regtype, 'float8'::regtype) THEN format('to_char(%1$I + 0, "
             "%2$L) AS %1$I', attname, CASE atttypid WHEN 'float8'::regtype THEN '9.99999999999EEEE' ELSE "
-            "'9.9999EEEE' END) ELSE quote_ident(attname) END, ', ' ORDER BY attnum) FROM pg_catalog.pg_attribute "
-            "WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped", {matview})
+            "'9.9999EEEE' END) WHEN pg_catalog.to_regoperator(format('pg_catalog.=(%1$s,%1$s)', atttypid::regtype)) IS NULL "
+            "AND typcategory IN ('U', 'G', 'X') AND typname IN ('json', 'xml', 'point', 'polygon', 'path', 'box', 'line', "
+            "'lseg', 'circle') THEN format('%1$I::text', attname) ELSE quote_ident(attname) END, ', ' ORDER BY attnum) "
+            "FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_type t ON t.oid = atttypid WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped", {matview})
             .value_or("1");
     const std::string names =
         pg::scalar<std::string>("SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM "

@@ -30,6 +30,8 @@ struct outcome {
     std::optional<int64_t> changes = std::nullopt;
 };
 
+// Raises 22023 for a mode that there is not.
+void require_mode(const std::string &mode);
 // In the caller's transaction; a failure is a row, its work is rolled back.
 outcome refresh(Oid matview, const std::string &mode);
 std::vector<outcome> refresh_all(const std::string &mode, bool dry_run);

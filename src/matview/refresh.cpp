@@ -2,6 +2,7 @@
 #include "matview/incremental.hpp"
 #include "matview/registry.hpp"
 #include "pg/catalog_watch.hpp"
+#include "pg/fixed_path.hpp"
 #include "pg/frozen.hpp"
 #include "pg/page_marks.hpp"
 #include "pg/query.hpp"
@@ -118,6 +119,7 @@ bool rebuild(run &r, pg::frozen &now, const std::string &mode, const std::string
         return skip(r, "readers kept the matview locked for " + std::to_string(config.lock_wait_s) + " s");
     {
         const own_refresh mine;
+        const pg::fixed_path narrow;
         now.execute(std::string("REFRESH MATERIALIZED VIEW ") + (concurrent ? "CONCURRENTLY " : "") +
                     r.info.qualified());
     }
@@ -189,9 +191,12 @@ bool work(run &r) {
     r.after.own_xid = now.own_transaction();
     r.after.own_command = now.command();
     std::string reason = "as asked";
+    // What such a statement has written is in the matview afterwards, and comes into the log later.
+    if (step.captured())
+        r.after.needs_full = step.under_way();
     if (r.may_skip) {
-        const std::optional<std::string> obstacle =
-            step.captured() ? step.prepare(now, r.after.file) : std::nullopt;
+        const std::optional<std::string> obstacle = r.after.needs_full ? r.after.needs_full
+                                                    : step.captured() ? step.prepare(now, r.after.file) : std::nullopt;
         if (step.captured() && !obstacle) {
             r.result.changes = step.changes();
             const bool check = check_due(r);
@@ -233,11 +238,19 @@ bool work(run &r) {
     require_populated_and_index(r);
     if (!rebuild(r, now, mode_without_increments(r), reason))
         return false;
-    r.after.epoch = step.rebuild(now);
+    if (!r.after.needs_full)
+        r.after.epoch = step.rebuild(now);
     return true;
 }
 
 } // namespace
+
+void require_mode(const std::string &mode) {
+    if (mode != "auto" && mode != "full" && mode != "concurrent" && mode != "incremental")
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
+                   .message = "unknown refresh mode \"" + mode + "\"",
+                   .hint = "Use auto, full, concurrent or incremental."});
+}
 
 outcome refresh(Oid matview, const std::string &mode) {
     const pg::timestamptz started = pg::clock();
@@ -249,11 +262,9 @@ outcome refresh(Oid matview, const std::string &mode) {
         pg::raise({.code = ERRCODE_WRONG_OBJECT_TYPE,
                    .message = r.info.qualified() + " is a " + pg::kind_name(r.info.kind) +
                               ", not a materialized view"});
-    if (mode != "auto" && mode != "full" && mode != "concurrent" && mode != "incremental")
-        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
-                   .message = "unknown refresh mode \"" + mode + "\"",
-                   .hint = "Use auto, full, concurrent or incremental."});
-    pg::require_writable("a materialized view cannot be refreshed on a standby");
+    require_mode(mode);
+    pg::require_writable(pg::is_standby() ? "a materialized view cannot be refreshed on a standby"
+                                          : "a materialized view cannot be refreshed in a read-only transaction");
     pg::require_maintain(matview);
     r.managed = find_config(matview);
     r.may_skip = mode == "auto" || mode == "incremental";
@@ -263,10 +274,11 @@ outcome refresh(Oid matview, const std::string &mode) {
     // Partitions come and go; triggers are dropped and disabled.
     r.known = know(matview);
     if (r.managed && r.managed->mode != "full" && r.managed->mode != "concurrent" && !r.known->captured() &&
-        (!load_state(matview).exists || !capture_complete(matview))) {
+        (!load_state(matview).exists || !capture_complete(matview) || (r.known->bases.empty() && !r.known->tried))) {
         std::vector<manage_row> ignored;
         arrange_capture(matview, r.managed->mode, ignored);
         r.known = know(matview);
+        r.known->tried = true;
     }
     r.result.matview = matview;
     r.result.mode = r.wanted;

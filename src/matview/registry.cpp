@@ -96,7 +96,7 @@ void store_state(const outcome &o, const refreshed &r) {
         "INSERT INTO dbopt._matview_state AS s (matview, last_refresh, last_attempt, last_mode, "
         "last_status, last_reason, last_duration_ms, snapshot, snapshot_lsn, snapshot_quiet, pages, "
         "fingerprint, matview_file, needs_full, epoch, own_xid, own_command) "
-        "VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8::pg_lsn, $9, $10, $11, $12, NULL, $13, $14::text::xid8, "
+        "VALUES ($1, $2, $2, $3, $4, $5, $6, $7, $8::pg_lsn, $9, $10, $11, $12, $16, $13, $14::text::xid8, "
         "$15) "
         "ON CONFLICT (matview) DO UPDATE SET (last_refresh, last_attempt, last_mode, last_status, "
         "last_reason, last_duration_ms, snapshot, snapshot_lsn, snapshot_quiet, pages, fingerprint, "
@@ -106,9 +106,9 @@ void store_state(const outcome &o, const refreshed &r) {
         "excluded.fingerprint, excluded.matview_file, excluded.needs_full, excluded.epoch, excluded.own_xid, "
         "excluded.own_command, 0)",
         {OIDOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID,
-         OIDOID, INT8OID, TEXTOID, INT8OID});
+         OIDOID, INT8OID, TEXTOID, INT8OID, TEXTOID});
     store->run({o.matview, r.as_of, o.mode, o.status, o.reason, o.duration_ms, r.snapshot, r.lsn, r.quiet,
-         r.pages, r.fingerprint, r.file, r.epoch, r.own_xid, r.own_command});
+         r.pages, r.fingerprint, r.file, r.epoch, r.own_xid, r.own_command, r.needs_full});
     // Costs: the newest measurement counts for a third, so that a view that grew is noticed soon.
     static const auto *fixed = new pg::statement(
         "UPDATE dbopt._matview_state SET fixed_ms = coalesce(fixed_ms * 0.67 + 0.33 * $2, $2) WHERE matview = $1",

@@ -51,6 +51,7 @@ struct refreshed {
     std::optional<int64_t> epoch;      // nothing: no counting state
     std::optional<std::string> own_xid;
     int64_t own_command = 0;
+    std::optional<std::string> needs_full; // what the next one cannot build on
 };
 void store_state(const outcome &o, const refreshed &r);
 void store_failure(const outcome &o);

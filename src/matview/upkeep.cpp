@@ -146,6 +146,8 @@ void tidy() {
         drop_states(r.get<Oid>(0));
         pg::execute("DELETE FROM dbopt._matview_state WHERE matview = $1", {r.get<Oid>(0)});
     }
+    pg::execute("DELETE FROM dbopt._matview_born n WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = "
+                "n.relation) OR NOT EXISTS (SELECT FROM dbopt._matview_base b WHERE b.base = n.base)");
     pg::execute("DELETE FROM dbopt.matview_config g WHERE NOT EXISTS "
                 "(SELECT FROM pg_catalog.pg_class c WHERE c.oid = g.matview)");
     release_unused();

@@ -112,8 +112,7 @@ int reader::add_argument(const std::string &text, Node *expr, Oid type) {
     for (size_t i = 0; i < form.arguments.size(); ++i)
         if (form.arguments[i].sql == text)
             return (int)i;
-    form.arguments.push_back({text, sql_type(type, -1, expr == nullptr ? InvalidOid : exprCollation(expr)),
-                              type == NUMERICOID});
+    form.arguments.push_back({text, sql_type(type, -1, expr == nullptr ? InvalidOid : exprCollation(expr))});
     return (int)form.arguments.size() - 1;
 }
 
@@ -165,6 +164,7 @@ void reader::read_aggregate(Aggref *a, int number) {
         }
         const int argument = add_argument(x, arg, type);
         if (type == NUMERICOID) {
+            form.arguments[argument].numeric = true;
             form.arguments[argument].scale = fixed_scale(arg);
             packable = packable && known_digits(arg) <= 18 && form.arguments[argument].scale <= 18;
         }

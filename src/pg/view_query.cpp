@@ -312,6 +312,10 @@ void reader::read(Oid matview) {
             refuse("it uses a merged column of a join that cannot be followed");
 }
 
+static bool find_grouping(Node *n, void *context) {
+    return n != nullptr && (IsA(n, GroupingFunc) || walk(n, find_grouping, context));
+}
+
 // What no block may have, wherever it stands.
 void reader::check_block() const {
     if (q->hasRecursive)
@@ -320,6 +324,8 @@ void reader::check_block() const {
         refuse("it has set-returning functions");
     if (q->groupingSets != NIL)
         refuse("it has grouping sets");
+    if (call([&] { return find_grouping((Node *)q->targetList, nullptr) || find_grouping(q->havingQual, nullptr); }))
+        refuse("it calls GROUPING()");
     if (q->limitCount != nullptr || q->limitOffset != nullptr)
         refuse("it has LIMIT or OFFSET");
     if (q->rowMarks != NIL)

@@ -45,6 +45,25 @@ my %tables = (
     b => [ [ a_k => 0 ], [ c_k => 0 ], [ y => 0 ], [ m => 1 ], [ t => 2 ] ],
     c => [ [ name => 2 ], [ z => 0 ] ],
 );
+my $parts;
+# A partition comes, by CREATE or ATTACH, empty or not, or the last one goes again.
+sub partition {
+    my $n = ++$parts;
+    my ($name, $from) = ("p_new$n", 100000 * $n);
+    my $bound = "FOR VALUES FROM ($from) TO (" . ($from + 100000) . ')';
+    my $how = rand();
+    return sql("DROP TABLE IF EXISTS p_new" . ($n - 1)) if $how < 0.15;
+    return sql("ALTER TABLE p DETACH PARTITION p_new" . ($n - 1)) if $how < 0.2;
+    if ($how < 0.6) { sql("CREATE TABLE $name PARTITION OF p $bound") }
+    else {
+        sql("CREATE TABLE $name (x int, s text, g int, k int NOT NULL)");
+        sql("INSERT INTO $name VALUES (3, 'A', 4, $from + 7)") if $how > 0.8;
+        sql("DELETE FROM $name") if $how > 0.9;
+        sql("ALTER TABLE p ATTACH PARTITION $name $bound");
+    }
+    sql("INSERT INTO p (k, g, x, s) SELECT $from + i, i, 12 - i, 'B' FROM generate_series(1, 5) i") if maybe(0.8);
+    sql("UPDATE p SET k = $from + 1000 + k WHERE k < 30 AND g = " . int(rand(12))) if maybe(0.3);
+}
 sub schema {
     sql('DROP SCHEMA IF EXISTS dt CASCADE; CREATE SCHEMA dt; SET search_path = dt, public');
     sql('CREATE TABLE a (k serial PRIMARY KEY, g int, x int, n numeric(8,2), s text, f boolean)');
@@ -54,7 +73,8 @@ sub schema {
     sql('CREATE TABLE p (k serial, g int, x int, s text) PARTITION BY RANGE (k)');
     sql('CREATE TABLE p_1 (s text, x int, gone int, k int NOT NULL, g int); ALTER TABLE p_1 DROP COLUMN gone');
     sql('ALTER TABLE p ATTACH PARTITION p_1 FOR VALUES FROM (1) TO (30)');
-    sql('CREATE TABLE p_2 PARTITION OF p FOR VALUES FROM (30) TO (1000000)');
+    sql('CREATE TABLE p_2 PARTITION OF p FOR VALUES FROM (30) TO (100000)');
+    $parts = 0;
     sql('CREATE INDEX ON b (a_k)') if maybe(0.5);
     sql("CREATE VIEW va AS SELECT a.k, a.g, a.x, a.n, a.s, a.f, c.name FROM a LEFT JOIN c ON c.k = a.g");
     sql("CREATE VIEW vb AS SELECT a_k, count(*) AS k, sum(y) AS y, max(m) AS m, min(t) AS t FROM b GROUP BY a_k");
@@ -70,6 +90,7 @@ sub change {
     my $t = pick(sort keys %tables);
     my @c = @{ $tables{$t} };
     my $what = rand();
+    return partition() if $t eq 'p' && maybe(0.12);
     if ($t eq 'p' && maybe(0.3)) {
         return sql("INSERT INTO p_1 (k, g, x) VALUES (1 + (random() * 28)::int, 1, 2)") if maybe(0.3);
         return sql("UPDATE p SET k = (k + 20) % 60 + 1 WHERE g = " . int(rand(12))) if maybe(0.5);
