@@ -249,10 +249,11 @@ void arrange_capture(Oid matview, const std::string &mode, std::vector<manage_ro
         out.push_back({"capture", "skipped", "changes of " + names + " are captured already"});
         return;
     }
+    // First: this session itself hears of it when the next command ends.
+    pg::announce_change(matview);
     pg::execute("DELETE FROM dbopt._matview_use WHERE matview = $1", {matview});
     for (const auto &b : bases)
         pg::execute("INSERT INTO dbopt._matview_use VALUES ($1, $2, '{}')", {matview, static_cast<Oid>(b.first)});
-    pg::announce_change(matview);
     out.push_back({"capture", "done", "changes of " + names + " are captured; the next refresh is a full one"});
 }
 
