@@ -43,12 +43,16 @@ $node->reload;
 sql(q{SELECT dbopt.job_add('fails', '1 second', 'SELECT 1/0')});
 comes(q{SELECT breaker = 'open' FROM dbopt.jobs WHERE name = 'fails'}, 'a breaker opens');
 sql(q{INSERT INTO dbopt.run (command, run_as, status, finished_at) SELECT 'SELECT 1', 'postgres', 'done', now()
-	FROM generate_series(1, 3000); CHECKPOINT});
+	FROM generate_series(1, 3000);
+	INSERT INTO dbopt.run (command, run_as, status, finished_at) SELECT 'SELECT 1 AS of_age', 'postgres', 'done', now() - i * interval '1 day'
+	FROM generate_series(28, 33) i; CHECKPOINT});
 $node->stop('immediate');
 $node->start;
 comes($up, 'after a crash the workers are up');
 is(sql(q{SELECT breaker || ' ' || tripped FROM dbopt.jobs WHERE name = 'fails'}), 'open 1', 'the breaker is still open');
 comes(q{SELECT count(*) <= 110 FROM dbopt.run}, 'dbopt.history_rows bounds the history');
+comes(q{SELECT count(*) = 2 AND min(finished_at) > now() - interval '30 days' FROM dbopt.run WHERE command LIKE '%of_age'},
+	'and dbopt.history_age by age, the youngest rows, too');
 sql(q{SELECT dbopt.job_reset('fails')});
 comes(q{SELECT failures = 2 FROM dbopt.jobs WHERE name = 'fails'}, 'job_reset lets it run again');
 sql(q{SELECT dbopt.job_remove('fails')});
