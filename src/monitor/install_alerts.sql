@@ -48,7 +48,10 @@ COMMENT ON VIEW dbopt.alert_rules IS 'every rule with its thresholds as they app
 
 CREATE FUNCTION dbopt._require_rule(rule text) RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF rule IS NULL OR NOT EXISTS (SELECT FROM dbopt._checks() c WHERE c.check_name = rule) THEN
+    IF rule IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'rule must not be NULL', HINT = 'SELECT rule FROM dbopt.alert_rules lists them.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM dbopt._checks() c WHERE c.check_name = rule) THEN
         RAISE undefined_object USING MESSAGE = format('alert rule "%s" does not exist', rule),
             HINT = coalesce('Did you mean "' || (SELECT c.check_name FROM dbopt._checks() c
                 WHERE c.check_name LIKE '%' || replace(split_part(rule, '_', 1), '%', '') || '%' ORDER BY 1 LIMIT 1) || '"? ', '')
@@ -69,6 +72,10 @@ BEGIN
     IF c.warn = 'NaN' OR c.critical = 'NaN' OR (CASE WHEN c.low_is_bad THEN c.warn < c.critical ELSE c.warn > c.critical END) THEN
         RAISE invalid_parameter_value USING MESSAGE = format('thresholds of rule "%s" are in the wrong order: warn %s, critical %s', alert_set.rule, c.warn, c.critical),
             HINT = CASE WHEN c.low_is_bad THEN 'Low values are bad here: critical must be below warn.' ELSE 'critical must be above warn.' END;
+    END IF;
+    IF alert_set.for_time < interval '0' THEN
+        RAISE invalid_parameter_value USING MESSAGE = format('for_time %s of rule "%s" is negative', alert_set.for_time, alert_set.rule),
+            HINT = 'It is how long a value must be bad before an alert is raised; 0 raises it at once.';
     END IF;
     INSERT INTO dbopt.alert_setting AS s (rule, warn, critical, for_time, enabled)
     VALUES (alert_set.rule, alert_set.warn, alert_set.critical, alert_set.for_time, alert_set.enabled)
@@ -93,6 +100,10 @@ CREATE FUNCTION dbopt.alert_mute(rule text, mute_until timestamptz, reason text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM dbopt._require_rule(alert_mute.rule);
+    IF mute_until IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'mute_until must not be NULL',
+            HINT = 'Say until when; ''infinity'' mutes for good, a time in the past unmutes.';
+    END IF;
     IF mute_until > now() AND coalesce(btrim(reason), '') = '' THEN
         RAISE invalid_parameter_value USING MESSAGE = 'a mute needs a reason', HINT = 'Whoever finds it muted wants to know why.';
     END IF;

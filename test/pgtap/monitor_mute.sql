@@ -1,6 +1,6 @@
 -- What a mute keeps quiet, what is told when it ends; the rules on caches; what a disabled rule forgets.
 BEGIN;
-SELECT plan(35);
+SELECT plan(42);
 SELECT pg_advisory_xact_lock(1684434804, 1); -- the worker's round waits
 DELETE FROM dbopt.alert_state;
 DELETE FROM dbopt.alert_outbox;
@@ -108,5 +108,15 @@ SELECT is(pg_temp.round('xid_age_pct'), 'ok>critical', 'on again it starts anew'
 
 -- payloads stay below the limit of NOTIFY
 SELECT cmp_ok((SELECT max(octet_length(body::text)) FROM dbopt.alert_outbox), '<', 8000, 'every message fits a NOTIFY');
+
+-- what cannot be meant is answered with the value and a hint
+SELECT throws_ok($$SELECT dbopt.alert_set('connections_used_pct', for_time => '-1 s')$$, '22023',
+    'for_time -00:00:01 of rule "connections_used_pct" is negative', 'a negative for_time');
+SELECT lives_ok($$SELECT dbopt.alert_set('connections_used_pct', for_time => '0')$$, 'at once is fine');
+SELECT throws_ok($$SELECT dbopt.alert_set(NULL)$$, '22004', 'rule must not be NULL', 'no rule');
+SELECT throws_ok($$SELECT dbopt.alert_mute(NULL, now(), 'x')$$, '22004', 'rule must not be NULL', 'no rule to mute');
+SELECT throws_ok($$SELECT dbopt.alert_mute('connections_used_pct', NULL, 'x')$$, '22004', 'mute_until must not be NULL', 'until when?');
+SELECT lives_ok($$SELECT dbopt.alert_mute('connections_used_pct', 'infinity', 'for good')$$, 'for good');
+SELECT lives_ok($$SELECT dbopt.alert_mute('connections_used_pct', now() - interval '1 hour', 'over')$$, 'a time in the past unmutes');
 SELECT * FROM finish();
 ROLLBACK;
