@@ -91,6 +91,9 @@ std::string free_name(Oid schema, const std::string &base, const std::string &su
 }
 
 recipe make_recipe(const open_set &s, const core::bounds *range) {
+    if (s.config.template_table != InvalidOid && !pg::find_relation(s.config.template_table))
+        pg::raise({.code = ERRCODE_UNDEFINED_TABLE, .message = "the template of " + s.parent_name() + " is gone",
+                   .hint = "Name another one, or template => NULL, with dbopt.partition_manage."});
     static pg::statement *statement = nullptr;
     if (statement == nullptr)
         statement = new pg::statement(recipe_sql, {OIDOID, OIDOID});

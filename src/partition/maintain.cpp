@@ -277,8 +277,13 @@ void round_plan::read(const maintain_options &o) {
         }
         sets.push_back(std::make_unique<open_set>(configs[i], tables[i]));
         std::optional<pg::error> failure =
-            pg::subtransaction([&] { plan_set(*sets.back(), o, tasks, rows); });
-        if (failure)
+            pg::subtransaction([&] {
+                pg::wait_for_locks(config.lock_timeout_ms); // the highest id is read from the partitions
+                plan_set(*sets.back(), o, tasks, rows);
+            });
+        if (failure && lock_trouble(*failure))
+            report(i, "skipped", "no lock on a partition to read how far its ids have come: another transaction holds it; the next round tries again");
+        else if (failure)
             report(i, "failed", failure->message());
     }
 }

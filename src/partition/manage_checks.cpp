@@ -103,6 +103,14 @@ void check_schema(const pg::partitioned_table &t, const set_config &s) {
         refuse(ERRCODE_UNDEFINED_SCHEMA, "schema \"" + *s.archive_schema + "\" does not exist", "",
                "CREATE SCHEMA " + pg::quote_identifier(*s.archive_schema));
     need_create(archive, *s.archive_schema);
+    if (!s.archive_tablespace)
+        return;
+    const pg::result space = pg::query("SELECT has_tablespace_privilege($2, oid, 'CREATE') FROM pg_tablespace WHERE spcname = $1", {*s.archive_tablespace, t.owner});
+    if (space.empty())
+        refuse(ERRCODE_UNDEFINED_OBJECT, "tablespace \"" + *s.archive_tablespace + "\" does not exist", "", "SELECT spcname FROM pg_tablespace lists them.");
+    if (!space[0].get<bool>(0))
+        refuse(ERRCODE_INSUFFICIENT_PRIVILEGE, "role \"" + pg::role_name(t.owner) + "\" may not create tables in tablespace \"" + *s.archive_tablespace + "\"", "",
+               "GRANT CREATE ON TABLESPACE " + pg::quote_identifier(*s.archive_tablespace) + " TO " + pg::quote_identifier(pg::role_name(t.owner)));
 }
 
 } // namespace dbopt::partition

@@ -1,6 +1,6 @@
 -- Bounds that are finer than dbopt counts, holes that are long, keys that are expressions.
 BEGIN;
-SELECT plan(29);
+SELECT plan(32);
 SET client_min_messages = warning;
 SET timezone = 'UTC';
 CREATE SCHEMA edge;
@@ -70,6 +70,15 @@ SELECT throws_like($$SELECT dbopt.partition_manage('edge.dd', '1 month', templat
 SELECT throws_like($$SELECT dbopt.partition_manage('edge.dd', '1 month', time_encoding => 'ms')$$, '%does not fit%', 'an encoding for a date');
 CREATE TABLE edge.i4 (id int) PARTITION BY RANGE (id);
 SELECT throws_like($$SELECT dbopt.partition_manage('edge.i4', '10 years', time_encoding => 'ms')$$, '%does not fit%', 'milliseconds in four bytes');
+CREATE SCHEMA edge_archive;
+SELECT throws_like($$SELECT dbopt.partition_manage('edge.dd', '1 month', retention => '1 year', retention_mode => 'archive', archive_schema => 'edge_archive', archive_tablespace => 'nope')$$,
+    '%tablespace "nope" does not exist%', 'an archive that cannot be');
+CREATE TABLE edge.tp (id int) PARTITION BY RANGE (id);
+CREATE TABLE edge.tpl (LIKE edge.tp);
+SELECT lives_ok($$SELECT dbopt.partition_manage('edge.tp', '10', premake => 0, template => 'edge.tpl')$$, 'a template');
+DROP TABLE edge.tpl;
+SELECT bag_eq($$SELECT DISTINCT status, detail LIKE '%template%is gone%' FROM dbopt.partition_manage('edge.tp', '10', premake => 1) WHERE action = 'create'$$,
+    $$VALUES ('failed', true)$$, 'that is gone is missed');
 SELECT is(count(*), 0::bigint, 'nothing of it is stored') FROM dbopt.partition_sets WHERE parent IN ('edge.huge'::regclass, 'edge.dd'::regclass, 'edge.i4'::regclass, 'edge.two'::regclass);
 SELECT is(count(*), 0::bigint, 'nor made') FROM pg_inherits WHERE inhparent IN ('edge.dd'::regclass, 'edge.i4'::regclass);
 SELECT * FROM finish();

@@ -63,6 +63,21 @@ sql(q{SELECT count(*) FROM dbopt.partition_manage('longer', '1 month', retention
 sql(q{SELECT count(*) FROM dbopt.partition_maintain('longer')});
 is(sql(q{SELECT to_regclass('longer_old') IS NULL}), 't', 'and goes when it does not');
 sql(q{SELECT dbopt.resume('partition')});
+
+# The highest id is read from the partitions: one that is locked keeps no round waiting, and no other set.
+sql(q{CREATE TABLE ids (id bigint PRIMARY KEY) PARTITION BY RANGE (id); SELECT count(*) FROM dbopt.partition_manage('ids', '100', premake => 1);
+    CREATE TABLE days (k timestamptz) PARTITION BY RANGE (k); SELECT count(*) FROM dbopt.partition_manage('days', '1 day', premake => 2);
+    INSERT INTO ids VALUES (5);});
+my $locker = $node->background_psql('postgres');
+$locker->query_safe('BEGIN; INSERT INTO ids VALUES (105); LOCK TABLE ONLY ids_0, ids_100 IN ACCESS EXCLUSIVE MODE;');
+like(sql(q{SELECT status, detail FROM dbopt.partition_maintain('ids')}), qr/^skipped\|no lock on a partition/, 'a set with a locked partition is skipped');
+is(sql(q{SELECT DISTINCT status FROM dbopt.partition_maintain('ids', dry_run => true)}), 'skipped', 'in a dry run, too');
+my $newest = sql(q{SELECT partition FROM dbopt.partitions WHERE parent = 'days'::regclass ORDER BY lower_time DESC LIMIT 1});
+sql(qq{DROP TABLE $newest});
+until_true(qq{SELECT to_regclass('$newest') IS NOT NULL}, 'the background serves the other sets meanwhile');
+$locker->query_safe('COMMIT');
+$locker->quit;
+until_true(q{SELECT count(*) = 3 FROM dbopt.partitions WHERE parent = 'ids'::regclass}, 'and this one when the lock is gone');
 ok(no_crash($node), 'no process crashed');
 $node->stop;
 done_testing();
