@@ -350,6 +350,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         SELECT format('subscribed %s', r.srrelid)
         FROM s JOIN pg_subscription_rel r ON r.srrelid = s.relation
       UNION ALL
+        -- A label may be renamed, and shows as text.
+        SELECT format('label %s %s', l.oid, l.enumlabel) FROM pg_enum l
+      UNION ALL
         SELECT format('setting %s', current_setting(v))
         FROM unnest('{TimeZone,DateStyle,IntervalStyle,extra_float_digits,bytea_output,lc_monetary,lc_numeric,lc_time}'::text[]) v
     )

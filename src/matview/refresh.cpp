@@ -207,13 +207,18 @@ bool work(run &r) {
             }
             std::string why;
             std::optional<int64_t> rows = step.changes() == 0 ? 0 : step.run(now, why);
-            if (rows && check)
-                if (auto wrong = step.check_sample(now)) {
+            if (rows && check) {
+                std::optional<std::string> wrong;
+                // A type without equality, say. What cannot be compared is refreshed all the same.
+                if (auto failure = pg::subtransaction([&] { wrong = step.check_sample(now); }))
+                    pg::warning("materialized view " + r.info.qualified() + " could not be checked: " + failure->message());
+                if (wrong) {
                     pg::warning("materialized view " + r.info.qualified() + ": " + *wrong);
                     why = *wrong;
                     rows = std::nullopt;
                     r.wrong = why;
                 }
+            }
             r.checked = rows && check;
             if (rows) {
                 r.result.mode = "incremental";

@@ -29,7 +29,7 @@ void start() {
     watched = new std::set<Oid>;
     call([] {
         CacheRegisterRelcacheCallback(relation_changed, 0);
-        for (const int cache : {PROCOID, EVENTTRIGGEROID, SUBSCRIPTIONRELMAP, AUTHOID, AUTHMEMROLEMEM})
+        for (const int cache : {PROCOID, ENUMOID, EVENTTRIGGEROID, SUBSCRIPTIONRELMAP, AUTHOID, AUTHMEMROLEMEM})
             CacheRegisterSyscacheCallback(cache, object_changed, 0);
     });
 }

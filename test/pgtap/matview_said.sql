@@ -1,7 +1,7 @@
 -- What refreshes say, and what they must not depend on: the caller's search_path, names of objects as text,
 -- functions behind functions, NaN that nobody sums.
 SET client_min_messages = error;
-SELECT plan(31);
+SELECT plan(37);
 SELECT dbopt.pause('matview') IS NULL AS paused \gset
 CREATE SCHEMA mvy;
 SET search_path = mvy, public;
@@ -80,6 +80,27 @@ INSERT INTO t VALUES (200, 'g1', 1, 1);
 SELECT is(step('listed'), 'incremental 0', 'follow changes');
 SELECT is(step('placed'), 'full 0', 'a type without equality is verified as text');
 SELECT is(why_not('grouped'), 'no: it calls GROUPING()', 'GROUPING without grouping sets');
+
+-- ---- labels of enums; types that cannot be compared ----
+CREATE TYPE en AS ENUM ('a', 'b');
+CREATE TABLE labelled (id int PRIMARY KEY, e en, x int);
+INSERT INTO labelled SELECT i, (ARRAY['a', 'b'])[1 + i % 2]::en, i FROM generate_series(1, 10) i;
+CREATE MATERIALIZED VIEW labels AS SELECT e::text AS et, sum(x) AS s FROM labelled GROUP BY 1;
+CREATE MATERIALIZED VIEW points AS SELECT x % 3 AS k, point(sum(x)::float8, count(*)::float8) AS p, '{}'::json AS j FROM labelled GROUP BY 1;
+SELECT count(*) AS managed FROM (VALUES ('labels'::regclass), ('points')) v(mv), dbopt.matview_manage(mv, mode => 'incremental') \gset
+SELECT is(step('labels') || ', ' || step('points'), 'full 0, full 0', 'first');
+ALTER TYPE en RENAME VALUE 'a' TO 'zz';
+SELECT is(step('labels'), 'full 0', 'a label was renamed');
+INSERT INTO labelled VALUES (101, 'zz', 5);
+SELECT is(step('labels'), 'incremental 0', 'one group of one name');
+SELECT matches(step('points'), '^(full|incremental) 0', 'points follow');
+SET dbopt.matview_check_interval = 1;
+SELECT pg_sleep(1.2) IS NULL AS slept \gset
+INSERT INTO labelled VALUES (102, 'b', 5);
+SELECT is(step('points'), 'incremental 0', 'a self-check that is not possible stops nobody');
+INSERT INTO labelled VALUES (103, 'b', 5);
+SELECT is(step('points'), 'incremental 0', 'nor the next');
+RESET dbopt.matview_check_interval;
 
 -- ---- messages ----
 SELECT is((SELECT string_agg(action || ' ' || status || ' ' || detail, '; ') FROM dbopt.matview_manage('counts', mode => 'incremental')),
