@@ -103,6 +103,8 @@ SELECT is(step('points'), 'incremental 0', 'nor the next');
 RESET dbopt.matview_check_interval;
 
 -- ---- messages ----
+SELECT step('counts') IS NULL AS refreshed \gset
+INSERT INTO t VALUES (201, 'g1', 1, 1);
 SELECT is((SELECT string_agg(action || ' ' || status || ' ' || detail, '; ') FROM dbopt.matview_manage('counts', mode => 'incremental')),
     'manage skipped already managed: every 01:00:00, mode incremental, stale after 04:00:00; capture skipped changes of mvy.t are captured already', 'managed again');
 SELECT is(step('counts'), 'incremental 0', 'which changed nothing');
