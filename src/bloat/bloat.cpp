@@ -35,6 +35,7 @@ heap_result &heap_result::operator+=(const heap_result &o) {
     live_rows += o.live_rows;
     dead_pointers += o.dead_pointers;
     root_entries += o.root_entries;
+    entries += o.entries;
     return *this;
 }
 

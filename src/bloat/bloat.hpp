@@ -37,6 +37,7 @@ struct heap_result {
     double live_rows = 0;
     double dead_pointers = 0; // rows already pruned whose index entries still wait for VACUUM
     double root_entries = 0; // entries that a rebuilt index would have
+    double entries = 0;      // entries that an index of all rows may have now: those of dead rows, too
     std::string skipped;     // why it was not measured; empty when it was
     heap_result &operator+=(const heap_result &o);
 };

@@ -27,7 +27,7 @@ uint32_t grown(double half_width, double max_error, uint32_t n, uint32_t blocks)
 
 struct observation { // of one sampled block
     uint32_t block;
-    double live, dead, free, packed, held, running, rows, roots, pointers;
+    double live, dead, free, packed, held, running, rows, roots, pointers, entries;
 };
 
 double pack(core::heap_packer &packer, const pg::heap_page &page) {
@@ -47,7 +47,8 @@ observation observe(uint32_t block, const pg::heap_page &p, core::heap_packer &p
             .running = static_cast<double>(p.sum.running_bytes),
             .rows = static_cast<double>(p.sum.live),
             .roots = static_cast<double>(p.sum.root_entries),
-            .pointers = static_cast<double>(p.sum.dead_pointers)};
+            .pointers = static_cast<double>(p.sum.dead_pointers),
+            .entries = static_cast<double>(p.sum.entries)};
 }
 
 class sampler {
@@ -118,6 +119,7 @@ class sampler {
         r.running = total(&observation::running, page, {}).bytes;
         r.live_rows = total(&observation::rows, tuples, maps).bytes;
         r.root_entries = total(&observation::roots, tuples, maps).bytes;
+        r.entries = total(&observation::entries, tuples, maps).bytes;
         r.dead_pointers = total(&observation::pointers, tuples, {}).bytes;
         const amount kept = total(&observation::packed, 1, maps);
         r.reclaimable.bytes = page * (static_cast<double>(r.pages) - std::ceil(kept.bytes));

@@ -9,7 +9,7 @@ namespace {
 
 // PODs: they lie in shared memory, one per process.
 struct totals {
-    uint64_t live, dead, free, held, running, rows, roots, pointers;
+    uint64_t live, dead, free, held, running, rows, roots, pointers, entries;
     double packed; // pages
 };
 
@@ -33,6 +33,7 @@ void add(totals &t, core::heap_packer &packer, const pg::heap_page &page) {
     t.rows += page.sum.live;
     t.roots += page.sum.root_entries;
     t.pointers += page.sum.dead_pointers;
+    t.entries += page.sum.entries;
     for (uint32_t i = 0; i < page.runs; ++i)
         packer.add(page.kept[i].length, page.kept[i].count);
 }
@@ -74,6 +75,7 @@ heap_result result_of(std::span<const totals> parts, uint32_t blocks, double pac
         r.live_rows += static_cast<double>(t.rows);
         r.root_entries += static_cast<double>(t.roots);
         r.dead_pointers += static_cast<double>(t.pointers);
+        r.entries += static_cast<double>(t.entries);
     }
     r.reclaimable.bytes = 8192.0 * (blocks - packed);
     return r;

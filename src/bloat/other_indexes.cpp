@@ -16,7 +16,10 @@ struct totals {
     core::estimate posting_used;              // GIN
     double leaves = 0, posting_leaves = 0, trees = 0, internal = 0; // sampled pages
     double internal_used = 0;                 // bytes on them
-    double fullest = 0;                       // share of room in use that 5 % of the leaves exceed
+    std::vector<double> fills;                // GiST: of leaves that are not empty, ascending
+    std::unordered_map<uint64_t, double> frequent; // hash: entries of codes that come often
+    std::array<double, pg::plain_page::row_classes> key_bytes{}; // GIN: see plain_page
+    double list_bytes = 0;
     double room = 0, used_bytes = 0;          // of sampled leaves
     double once_used = 0, once_room = 0;      // SP-GiST: leaves with entries, as full as they once were
     double live_places = 0, places = 0;       // SP-GiST
@@ -54,7 +57,7 @@ totals read(const index_job &job, uint32_t from, Parse &&parse, index_result &r)
     t.inner = job.blocks - from;
     core::random_source random(job.seed);
     const uint32_t n = job.how.how == method::exact || t.inner < 2 * sample_pages ? t.inner : sample_pages;
-    std::vector<double> entries, used, posting, fill;
+    std::vector<double> entries, used, posting;
     pending_keys pending;
     pg::plain_page p{};
     const auto chosen = core::stratified_blocks(t.inner, n, random);
@@ -69,6 +72,10 @@ totals read(const index_job &job, uint32_t from, Parse &&parse, index_result &r)
             t.internal_used += p.used;
         }
         for (const auto &[hash, size] : p.keys) {
+            if (!p.pending) {
+                t.frequent[hash] += size;
+                continue;
+            }
             auto &seen = pending[hash];
             ++seen.first;
             seen.second = size;
@@ -81,7 +88,11 @@ totals read(const index_job &job, uint32_t from, Parse &&parse, index_result &r)
         if (!p.posting_tree) {
             t.room += p.room;
             t.used_bytes += p.used;
-            fill.push_back(p.room > 0 ? static_cast<double>(p.used) / p.room : 0);
+            if (p.entries > 0 && p.room > 0)
+                t.fills.push_back(static_cast<double>(p.used) / p.room);
+            for (size_t k = 0; k < t.key_bytes.size(); ++k)
+                t.key_bytes[k] += p.key_bytes[k];
+            t.list_bytes += p.list_bytes;
             if (p.entries > 0) {
                 const double times = 1 + static_cast<double>(p.gone) / p.entries;
                 t.once_used += std::min<double>(p.room, p.used * times);
@@ -97,10 +108,7 @@ totals read(const index_job &job, uint32_t from, Parse &&parse, index_result &r)
     t.used = core::estimate_mean(used, t.inner, page);
     t.posting_used = core::estimate_mean(posting, t.inner, page);
     merge_pending(pending, t);
-    if (!fill.empty()) {
-        std::sort(fill.begin(), fill.end());
-        t.fullest = fill[fill.size() * 95 / 100];
-    }
+    std::sort(t.fills.begin(), t.fills.end());
     r.density = t.room > 0 ? 100 * t.used_bytes / t.room : 0;
     return t;
 }
@@ -114,11 +122,10 @@ double live_share(const index_job &job, const totals &t) {
     return h.skipped.empty() && entries > h.root_entries && entries > 0 ? h.root_entries / entries : 1;
 }
 
-// Share of the live entries among all: for indexes with several entries per row.
+// Share of the rows' entries that a rebuild keeps: for indexes with several entries per row.
 double live_rows_share(const index_job &job) {
     const heap_result h = measure_heap(job.facts.table, job.how);
-    const double all = h.live.bytes + h.dead.bytes;
-    return h.skipped.empty() && all > 0 ? (h.live.bytes + h.held) / all : 1;
+    return h.skipped.empty() && h.entries > h.root_entries ? h.root_entries / h.entries : 1;
 }
 
 void conclude(index_result &r, double pages, const core::estimate &what, double model_error) {
@@ -131,29 +138,46 @@ void conclude(index_result &r, double pages, const core::estimate &what, double 
 
 void measure_hash(const index_job &job, index_result &r) {
     const totals t = read(job, 0, pg::parse_hash_page, r);
-    const double entries = t.entries.mean * t.inner * live_share(job, t);
-    conclude(r, core::hash_pages({.entries = entries, .fillfactor = static_cast<uint32_t>(job.facts.fillfactor)}),
-             t.entries, 0.02);
+    const double live = live_share(job, t);
+    core::hash_build build{.entries = t.entries.mean * t.inner * live,
+                           .fillfactor = static_cast<uint32_t>(job.facts.fillfactor)};
+    // In a sample only what fills pages shows how frequent it is; what is seen less makes the buckets uneven.
+    constexpr double fills_pages = 400;
+    std::vector<core::frequent_value> frequent;
+    double squares = 0, rest = t.entries.mean * t.inner / t.scale;
+    for (const auto &[code, entries] : t.frequent) {
+        rest -= entries;
+        if (t.scale <= 1.01 || entries >= fills_pages)
+            frequent.push_back({static_cast<uint32_t>(code), entries * t.scale * live});
+        else
+            squares += entries * (entries - 1);
+    }
+    build.frequent = frequent;
+    build.cluster = 1 + (rest > 1 ? squares / rest : 0) * live;
+    conclude(r, core::hash_pages(build), t.entries, t.frequent.empty() ? 0.02 : 0.1);
 }
 
 void measure_gist(const index_job &job, index_result &r) {
     const totals t = read(job, 0, pg::parse_gist_page, r);
-    const double live = live_share(job, t);
-    const double fill_now = t.room > 0 ? t.used_bytes / t.room : 1;
-    // A sorted build splits groups of four full pages and ends at two thirds. Without it pages are as
-    // full as inserts leave them: as they are now, unless even the fullest have lost entries.
-    constexpr double after_sorted_build = 0.67, after_inserts = 0.5;
-    const double fill = job.facts.sorted_build ? after_sorted_build
-                        : t.fullest >= 0.45    ? std::max(fill_now * live, 0.3)
-                                               : after_inserts;
-    const double leaves = std::ceil(t.used.mean * t.inner * live / 8152 / fill);
-    const double per_internal = t.leaves > 0 && t.entries.mean > 0
-                                    ? std::max(2.0, fill * 8152 / (t.used_bytes / std::max(1.0, t.entries.mean * t.inner / t.scale)))
-                                    : 100;
-    double upper = 0;
-    for (double level = leaves; level > 1;)
-        upper += level = std::ceil(level / per_internal);
-    conclude(r, std::max(1.0, leaves + upper), t.used, job.facts.sorted_build ? 0.05 : 0.2);
+    const core::fill_guess guess = core::gist_fill(
+        t.fills, t.leaves > 0 ? t.entries.mean * t.inner / t.scale / t.leaves : 0, job.facts.sorted_build);
+    const double leaves = std::ceil(t.used.mean * t.inner * live_share(job, t) / 8152 / guess.fill - 1e-6);
+    const double per_internal = std::max(10.0, t.leaves / std::max(1.0, t.internal));
+    const double upper = leaves > 1 ? std::max(1.0, std::round(leaves / per_internal)) : 0;
+    conclude(r, std::max(1.0, leaves + upper), t.used, guess.error);
+}
+
+// Share of the bytes of GIN entries that is left when the rows of some are gone. A key stays as long as one of its
+// rows does. Dead rows may be scattered, or the former versions of rows that stay (then no key goes): in between.
+double thinned(const totals &t, double live) {
+    constexpr double rows[pg::plain_page::row_classes] = {1, 2, 3.4, 6, 12, 1000};
+    double all = t.list_bytes, left = t.list_bytes * live;
+    for (size_t k = 0; k < t.key_bytes.size(); ++k) {
+        const double stays = 1 - std::pow(1 - live, rows[k]);
+        all += t.key_bytes[k];
+        left += t.key_bytes[k] * (k == 0 ? stays : (1 + stays) / 2);
+    }
+    return all > 0 ? left / all : 1;
 }
 
 void measure_gin(const index_job &job, index_result &r) {
@@ -161,13 +185,13 @@ void measure_gin(const index_job &job, index_result &r) {
     // Keys come in order into a new index, and a page that is full is split in halves.
     constexpr double entry_fill = 0.52;
     const double live = live_rows_share(job);
-    const double entry_leaves = (t.used.mean * t.inner + t.pending_bytes) / 8152 / entry_fill;
+    const double entry_leaves = (t.used.mean * t.inner * thinned(t, live) + t.pending_bytes) / 8152 / entry_fill;
     const double trees = t.trees * t.scale;
     const double posting =
         trees > 0 ? trees * tree_pages(t.posting_used.mean * t.inner * live / trees) : 0;
     const double upper = entry_leaves > 1 ? std::ceil(entry_leaves / 90) : 0;
     conclude(r, 1 + std::max(1.0, std::ceil(entry_leaves)) + upper + posting + t.pending_trees,
-             t.used.mean > 0 ? t.used : t.posting_used, 0.05);
+             t.used.mean > 0 ? t.used : t.posting_used, 0.05 + 0.15 * (1 - live));
 }
 
 // Built by inserts: how full the pages become depends on the operator class and the data (measured: 36 to 91 %),
@@ -182,7 +206,9 @@ void measure_spgist(const index_job &job, index_result &r) {
     const double fill = as_built ? fill_now : t.once_room > 0 ? t.once_used / t.once_room : 0.65;
     const double leaves = std::ceil(t.used.mean * t.inner * live / 8160 / fill);
     const double inner = std::ceil(t.internal_used * t.scale * kept / 8160 / fill);
-    conclude(r, 1 + std::max(2.0, leaves + inner), t.used, as_built ? 0.1 : 0.65);
+    // Splits leave such places, too, and with some operator classes (ranges) many: then the pages are as full as ever.
+    const double unchanged = kept > 0.3 ? job.blocks / (1 + std::max(2.0, leaves + inner)) - 0.98 : 0;
+    conclude(r, 1 + std::max(2.0, leaves + inner), t.used, as_built ? 0.1 : std::max(0.65, unchanged));
 }
 
 void measure_brin(const index_job &job, index_result &r) {

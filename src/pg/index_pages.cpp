@@ -166,11 +166,38 @@ bool begin_page(Page page, size_t special, plain_page &out) {
     out.kind = page_kind::reusable;
     out.pending = out.posting_tree = false;
     out.room = out.used = out.entries = out.gone = out.trees = 0;
+    std::fill_n(out.key_bytes, plain_page::row_classes, 0);
+    out.list_bytes = 0;
     out.keys.clear();
     if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(special))
         return false;
     out.room = reinterpret_cast<PageHeader>(page)->pd_special - SizeOfPageHeaderData;
     return true;
+}
+
+// Entries of a hash page lie in the order of their codes. Short runs are left out: they are many and say little.
+void count_frequent(Page page, plain_page &out) {
+    constexpr uint16_t worth_it = 8;
+    const OffsetNumber last = PageGetMaxOffsetNumber(page);
+    for (OffsetNumber n = FirstOffsetNumber; n <= last; ++n) {
+        ItemId id = PageGetItemId(page, n);
+        if (!within(id) || ItemIdIsDead(id) || ItemIdGetLength(id) < sizeof(IndexTupleData) + sizeof(uint32))
+            continue;
+        uint32 code = 0;
+        memcpy(&code, PageGetItem(page, id) + sizeof(IndexTupleData), sizeof code);
+        if (out.keys.empty() || out.keys.back().first != code) {
+            if (!out.keys.empty() && out.keys.back().second < worth_it)
+                out.keys.pop_back();
+            out.keys.push_back({code, 0});
+        }
+        ++out.keys.back().second;
+    }
+    if (!out.keys.empty() && out.keys.back().second < worth_it)
+        out.keys.pop_back();
+}
+
+int class_of(uint32_t rows) {
+    return rows <= 2 ? (rows <= 1 ? 0 : 1) : rows <= 4 ? 2 : rows <= 8 ? 3 : rows <= 16 ? 4 : 5;
 }
 
 } // namespace
@@ -185,6 +212,7 @@ void parse_hash_page(const char *raw, plain_page &out) {
     } else if (type == LH_BUCKET_PAGE || type == LH_OVERFLOW_PAGE) {
         out.kind = page_kind::leaf;
         count_items(page, out);
+        count_frequent(page, out);
     }
 }
 
@@ -237,9 +265,15 @@ void parse_gin_page(const char *raw, plain_page &out) {
             // VACUUM never removes a key, even when no row is left.
             if (!GinIsPostingTree(tuple) && GinGetNPosting(tuple) == 0)
                 continue;
+            const uint32_t size = MAXALIGN(ItemIdGetLength(id)) + sizeof(ItemIdData);
+            const bool tree = GinIsPostingTree(tuple);
+            const uint32_t list =
+                tree ? 0 : ItemIdGetLength(id) - Min(GinGetPostingOffset(tuple), ItemIdGetLength(id));
             ++out.entries;
-            out.trees += GinIsPostingTree(tuple) ? 1 : 0;
-            out.used += MAXALIGN(ItemIdGetLength(id)) + sizeof(ItemIdData);
+            out.trees += tree ? 1 : 0;
+            out.used += size;
+            out.key_bytes[tree ? plain_page::row_classes - 1 : class_of(GinGetNPosting(tuple))] += size - list;
+            out.list_bytes += list;
         }
     }
 }

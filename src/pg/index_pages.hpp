@@ -41,7 +41,11 @@ struct plain_page {
     uint32_t entries = 0;     // live ones
     uint32_t gone = 0;        // SP-GiST: places of entries that were deleted
     uint32_t trees = 0;       // GIN: entries that lead to a posting tree
-    std::vector<std::pair<uint64_t, uint16_t>> keys; // pending GIN entries: hash of the key, its size
+    // GIN: bytes of entries with 1, 2, 3 to 4, 5 to 8, 9 to 16 and more rows, without their lists of rows; the lists.
+    static constexpr int row_classes = 6;
+    uint32_t key_bytes[row_classes] = {}, list_bytes = 0;
+    // Pending GIN entries: hash of the key, its size. Hash: codes that come often on this page, and how often.
+    std::vector<std::pair<uint64_t, uint16_t>> keys;
 };
 void parse_hash_page(const char *page, plain_page &out);
 void parse_gist_page(const char *page, plain_page &out);

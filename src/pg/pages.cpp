@@ -221,10 +221,12 @@ bool heap_reader::read_page(Page page, Buffer buffer, heap_page &out) {
                                offsetof(HeapTupleHeaderData, t_infomask));
         if (!ItemIdIsNormal(&id) || !plausible(&id)) {
             t.dead_pointers += ItemIdIsDead(&id) ? 1 : 0;
+            t.entries += ItemIdIsDead(&id) || ItemIdIsRedirected(&id) ? 1 : 0;
             continue;
         }
         auto tuple = reinterpret_cast<HeapTupleHeader>(page + ItemIdGetOffset(&id));
         const uint32_t stored = ItemIdGetLength(&id);
+        t.entries += HeapTupleHeaderIsHeapOnly(tuple) ? 0 : 1;
         const fate f = all_visible ? fate::live : judge(tuple, oldest_xmin_, [&] {
             blind = !BufferIsValid(buffer);
             return blind ? fate::gone : judge_slowly(tuple, stored, address(buffer, n), buffer);

@@ -43,6 +43,7 @@ struct heap_page {
         uint32_t live, dead;    // tuples
         uint32_t dead_pointers; // pruned rows whose line pointers and index entries wait for VACUUM
         uint32_t root_entries;  // index entries a rebuild makes for this page
+        uint32_t entries;       // those that an index may have: of roots of chains, pruned rows included
     } sum;
     uint32_t runs;              // tuples that a rewrite keeps, in order, as runs of one length …
     struct run {
