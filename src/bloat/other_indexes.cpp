@@ -206,9 +206,7 @@ void measure_spgist(const index_job &job, index_result &r) {
     const double fill = as_built ? fill_now : t.once_room > 0 ? t.once_used / t.once_room : 0.65;
     const double leaves = std::ceil(t.used.mean * t.inner * live / 8160 / fill);
     const double inner = std::ceil(t.internal_used * t.scale * kept / 8160 / fill);
-    // Splits leave such places, too, and with some operator classes (ranges) many: then the pages are as full as ever.
-    const double unchanged = kept > 0.3 ? job.blocks / (1 + std::max(2.0, leaves + inner)) - 0.98 : 0;
-    conclude(r, 1 + std::max(2.0, leaves + inner), t.used, as_built ? 0.1 : std::max(0.65, unchanged));
+    conclude(r, 1 + std::max(2.0, leaves + inner), t.used, as_built ? 0.1 : 0.65);
 }
 
 void measure_brin(const index_job &job, index_result &r) {
