@@ -170,7 +170,7 @@ core::search_result search(whatif::engine &engine, universe &all, const workload
                            std::unique_ptr<core::index_search> &owner) {
     std::vector<core::search_index> indexes;
     for (int i = 0; i < all.size(); ++i)
-        indexes.push_back({.bytes = all[i].bytes,
+        indexes.push_back({.bytes = all.bytes_at_most(i),
                            .upkeep = o.observed ? all.upkeep(i) : 0,
                            .relation = all[i].shape.relation,
                            .width = static_cast<int>(all[i].shape.width()),
@@ -188,7 +188,7 @@ core::search_result search(whatif::engine &engine, universe &all, const workload
     }
     core::search_limits limits;
     if (o.budget_bytes)
-        limits.budget = static_cast<double>(*o.budget_bytes) * 0.995; // sizes are estimates
+        limits.budget = static_cast<double>(*o.budget_bytes);
     if (o.max_indexes)
         limits.most = *o.max_indexes;
     limits.deadline = started + o.time_limit_s * 0.95;

@@ -37,6 +37,8 @@ class universe {
     // core/index_candidates.cpp. They are no help to it.
     std::vector<int> gamblers(int query, const std::vector<int> &from) const;
     std::vector<int> prefixes(int index) const;
+    // Against a budget: lists of search keys may be a little longer than a sample shows.
+    double bytes_at_most(int index) const { return entries_[index].bytes * (entries_[index].shape.method == 0 ? 1.0 : 1.01); }
     double build_ms(int index);
     std::string ddl(int index);
     // Cost of keeping the index up to date over the observed time, in the planner's unit.

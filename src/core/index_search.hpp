@@ -142,6 +142,7 @@ class index_search {
     struct outlook {
         std::vector<double> gain;
         std::vector<char> known; // 0: never looked at, 1: the set has changed since, 2: up to date
+        std::vector<int> barred = {}; // moves that are not to be made
     };
 
     // What is known, by asking the planner (index_search.cpp, index_search_explore.cpp).
@@ -166,6 +167,7 @@ class index_search {
     bool verify(configuration &c, int round);
     std::vector<search_step> ranked(const configuration &c);
     void improve(configuration &best, int round);
+    void polish(configuration &best);
 
     // Arithmetic on what is known (index_search_costs.cpp, index_search_moves.cpp).
     void prepare();

@@ -77,7 +77,8 @@ void index_search::greedy(configuration &c, double exponent, outlook &seen) {
         open.clear();
         const double some = least(c) * 0.05;
         for (size_t m = 0; m < moves_.size(); ++m)
-            if (appraise(c, static_cast<int>(m), seen) > some)
+            if (appraise(c, static_cast<int>(m), seen) > some &&
+                !std::binary_search(seen.barred.begin(), seen.barred.end(), static_cast<int>(m)))
                 open.push_back(static_cast<int>(m));
     };
     look_at_all();

@@ -39,64 +39,36 @@ class leaf_filler {
     int on_page_ = 0;
 };
 
-// How keys repeat is unknown; a Poisson that is never zero is right for random references and close
-// for others.
-double solve_rate(double mean) {
-    double rate = mean;
-    for (int i = 0; i < 60; ++i)
-        rate = mean * (1 - std::exp(-rate));
-    return std::max(rate, 1e-9);
-}
-
-class group_sizes {
-  public:
-    explicit group_sizes(double mean) : mean_(mean), rate_(mean > 60 ? mean : solve_rate(mean)) {}
-    double next() {
-        if (mean_ > 60) { // close to normal; twelve uniforms make one
-            double sum = -6;
-            for (int i = 0; i < 12; ++i)
-                sum += uniform();
-            return std::max(1.0, std::round(mean_ + sum * std::sqrt(mean_)));
-        }
-        const double none = std::exp(-rate_);
-        const double u = none + uniform() * (1 - none);
-        double n = 0, probability = none, sum = none;
-        while (sum < u && n < 400) {
-            ++n;
-            probability *= rate_ / n;
-            sum += probability;
-        }
-        return std::max(1.0, n);
-    }
-
-  private:
-    double uniform() { // the same sizes every time
-        state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-        return static_cast<double>(state_ >> 11) / 9007199254740992.0;
-    }
-    uint64_t state_ = 42;
-    double mean_, rate_;
-};
-
 // Pages of a tree whose equal keys share posting lists: a part of it is filled as the server would.
 double deduplicated_pages(const btree_input &in, double base, double mean, double distinct) {
     const double whole = 8 * std::max(1.0, std::round(base / 8)), rest = base - whole;
     const double most = std::max(2.0, std::floor((posting_limit - whole) / tid));
     constexpr double enough = 12000;
-    leaf_filler leaf(in.fillfactor);
-    group_sizes sizes(mean);
-    double items = 0, rows = 0, groups = 0;
-    for (; groups < distinct && items < enough; ++groups) {
-        double left = sizes.next();
-        for (; left > 0 && items < enough; ++items) {
-            const double here = std::min(left, most);
-            const double bytes = here <= 1 ? whole : align(whole + here * tid);
-            leaf.add(bytes + rest, bytes - whole);
-            rows += here;
-            left -= here;
-        }
-    }
-    return std::max(1.0, std::ceil(leaf.pages() * in.tuples / std::max(1.0, rows) - 0.001));
+    double heads = 0;
+    for (const double rows : in.keys.heads)
+        heads += rows;
+    // The same pattern of postings fills pages alike wherever it lies: the heads first.
+    auto filled = [&](auto next, double groups, double all_rows) {
+        leaf_filler leaf(in.fillfactor);
+        double items = 0, rows = 0;
+        for (double g = 0; g < groups && items < enough; ++g)
+            for (double left = next(); left > 0 && items < enough; ++items) {
+                const double here = std::min(left, most);
+                const double bytes = here <= 1 ? whole : align(whole + here * tid);
+                leaf.add(bytes + rest, bytes - whole);
+                rows += here;
+                left -= here;
+            }
+        return rows > 0 ? leaf.pages() * all_rows / rows : 0.0;
+    };
+    size_t at = 0;
+    const double of_heads = filled([&] { return in.keys.heads[at++]; },
+                                   static_cast<double>(in.keys.heads.size()), heads);
+    const double others = std::max(0.0, in.tuples - heads);
+    const double groups = std::max(1.0, distinct - static_cast<double>(in.keys.heads.size()));
+    group_sizes sizes(in.keys, heads > 0 ? others / groups : mean);
+    const double of_others = others < 1 ? 0 : filled([&] { return sizes.next(); }, groups, others);
+    return std::max(1.0, std::ceil(of_heads + of_others - 0.001));
 }
 
 // Items of one page: filled past the fill factor, then the last one moves on as the high key.
@@ -154,19 +126,48 @@ double brin_pages(double table_pages, double pages_per_range, double tuple_bytes
     return 1 + revmap + std::max(1.0, std::ceil(ranges * (align(tuple_bytes) + pointer) / usable));
 }
 
+namespace {
+// Item pointers are stored as differences, seven bits a byte: one byte within a table page (its rows
+// are close to each other), more for the first of a page, the rarer the key the more.
+double pointer_bytes(double rows, double table_pages) {
+    const double per_page = rows / std::max(1.0, table_pages);
+    const double pages_hit = std::max(1.0, table_pages * -std::expm1(-per_page));
+    const double gap = std::max(1.0, table_pages / pages_hit) * 2048;
+    const double first = std::clamp(std::ceil(std::log2(gap + 1) / 7), 2.0, 6.0);
+    return 1 + (first - 1) * std::min(1.0, pages_hit / std::max(1.0, rows));
+}
+
+constexpr double most_inline = 2000; // longer lists move to posting trees of their own, in whole pages
+
+struct gin_entry {
+    double in_entry = 0, in_trees = 0; // bytes, pages
+};
+gin_entry entry_of(double rows, const gin_input &in) {
+    const double list = rows * pointer_bytes(rows, in.table_pages);
+    if (list <= most_inline)
+        return {align(in.key_bytes + 16 + list + 6) + pointer, 0};
+    return {align(in.key_bytes + 16) + pointer, std::ceil(list / (usable - 30))};
+}
+} // namespace
+
 double gin_pages(const gin_input &in) {
-    const double distinct = std::max(1.0, std::min(in.distinct, in.entries));
-    const double mean = in.entries / distinct;
-    // Item pointers are stored as differences, seven bits a byte: the rarer the key, the longer.
-    const double gap = std::max(1.0, in.table_pages * 2048 / std::max(1.0, mean));
-    const double bytes_each = std::clamp(std::ceil(std::log2(gap + 1) / 7), 1.0, 6.0);
-    const double inlined = align(in.key_bytes + 16 + std::min(mean * bytes_each + 6, 2000.0)) + pointer;
+    double entries = in.entries, distinct = std::max(1.0, std::min(in.distinct, in.entries));
+    double bytes = 0, trees = 0;
+    for (const double rows : in.often) {
+        const gin_entry e = entry_of(rows, in);
+        bytes += e.in_entry;
+        trees += e.in_trees;
+        entries -= rows;
+        distinct -= 1;
+    }
+    if (distinct >= 0.5 && entries > 0) { // the others, alike
+        const gin_entry e = entry_of(std::max(1.0, entries / distinct), in);
+        bytes += distinct * e.in_entry;
+        trees += distinct * e.in_trees;
+    }
     // Keys arrive in order, so split pages stay half full; a build of several batches fills them.
     const double fill = in.entries > 1.5e6 ? 0.73 : 0.5;
-    double pages = 2 + std::ceil(distinct * inlined / (usable * fill));
-    if (mean * bytes_each > 2000) // posting trees of their own, whole pages
-        pages += distinct * std::ceil(mean * bytes_each / (usable - 30));
-    return pages;
+    return 2 + std::ceil(bytes / (usable * fill)) + trees;
 }
 
 double distinct_in_whole(const key_counts &c, double total) {
@@ -187,6 +188,21 @@ double occupied(double possible, double rows) {
     if (possible > rows * 1e6)
         return rows;
     return possible * -std::expm1(-rows / possible);
+}
+
+double occupied(const std::vector<nullable_column> &columns, double rows, double dependence) {
+    double sum = 0;
+    for (size_t nulls = 0; nulls < size_t{1} << std::min<size_t>(columns.size(), 8); ++nulls) {
+        double possible = 1, share = 1;
+        for (size_t i = 0; i < columns.size(); ++i) {
+            const bool null = i < 8 && (nulls >> i & 1) != 0;
+            share *= null ? columns[i].null_fraction : 1 - columns[i].null_fraction;
+            possible *= null ? 1 : std::max(1.0, columns[i].distinct);
+        }
+        if (share * rows >= 0.5)
+            sum += occupied(std::max(1.0, possible / dependence), share * rows);
+    }
+    return std::max(1.0, sum);
 }
 
 } // namespace dbopt::core

@@ -2,7 +2,9 @@
 // The formulas follow the build code of the server: _bt_buildadd and _bt_load
 // (src/backend/access/nbtree/nbtsort.c), _hash_init, brin_page_init, GIN's entry tree.
 #pragma once
+#include "core/group_sizes.hpp"
 #include <cstddef>
+#include <vector>
 
 namespace dbopt::core {
 
@@ -16,6 +18,7 @@ struct tree_size {
 struct btree_input {
     double tuples = 0;
     double distinct = 0;      // distinct keys (NULL counts as one)
+    repetition keys = {};     // how rows fall to them; its own number of keys does not count
     double tuple_bytes = 16;  // whole index tuple, header and alignment included, averaged
     double pivot_bytes = 16;  // the same without the INCLUDE columns
     double fillfactor = 90;
@@ -34,6 +37,7 @@ struct gin_input {
     double distinct = 0;         // distinct keys
     double key_bytes = 8;
     double table_pages = 1;
+    std::vector<double> often = {}; // how many rows have each of the keys that many have; of `entries`, `distinct`
 };
 double gin_pages(const gin_input &in);
 
@@ -55,5 +59,12 @@ double distinct_in_whole(const key_counts &sample, double total);
 
 // Distinct combinations that `rows` rows show when `possible` combinations are equally likely.
 double occupied(double possible, double rows);
+
+// The same for columns of which each may be NULL: rows with one NULL show combinations of the others only.
+struct nullable_column {
+    double distinct = 1; // without NULL
+    double null_fraction = 0;
+};
+double occupied(const std::vector<nullable_column> &columns, double rows, double dependence = 1);
 
 } // namespace dbopt::core

@@ -2,7 +2,6 @@
 #include "core/index_size.hpp"
 #include "pg/whatif_internal.hpp"
 #include <cmath>
-#include <unordered_set>
 
 extern "C" {
 #include "access/detoast.h"
@@ -15,9 +14,6 @@ extern "C" {
 namespace dbopt::pg::whatif {
 
 namespace {
-constexpr int sample_pages = 40; // fewer, at least 12, where a page holds many rows
-constexpr int sample_rows = 2000;
-
 // Rows are fetched by tuple identifier: the same call on every version, one buffer each.
 int fetch_block(Relation relation, BlockNumber block, TupleTableSlot *slot, HeapTuple *out, int room) {
     int n = 0, misses = 0;
@@ -106,15 +102,15 @@ bool is_trusted(Node *node) {
     return call([&] { return !untrusted(node, nullptr); });
 }
 
-size_model::sample &size_model::sample_of(Oid relation) {
-    auto [it, fresh] = samples_.try_emplace(relation);
+size_model::sample &size_model::sample_of(Oid relation, depth how) {
+    auto [it, fresh] = samples_.try_emplace({relation, how});
     if (fresh)
-        read(relation, &it->second);
+        read(relation, how, &it->second);
     return it->second;
 }
 
 // A partitioned table is sampled through its largest leaf.
-void size_model::read(Oid relation, sample *out) {
+void size_model::read(Oid relation, depth how, sample *out) {
     Oid source = relation;
     if (get_rel_relkind(relation) == RELKIND_PARTITIONED_TABLE) {
         List *children = call([&] { return find_all_inheritors(relation, AccessShareLock, nullptr); });
@@ -124,7 +120,7 @@ void size_model::read(Oid relation, sample *out) {
             const Oid child = list_nth_oid(children, i);
             if (get_rel_relkind(child) != RELKIND_RELATION)
                 continue;
-            const sample &s = sample_of(child);
+            const sample &s = sample_of(child, shallow);
             out->pages += s.pages;
             out->tuples += s.tuples;
             if (s.pages > best) {
@@ -134,12 +130,14 @@ void size_model::read(Oid relation, sample *out) {
         }
         if (source == InvalidOid)
             return;
-        const sample &s = samples_[source];
+        const sample &s = sample_of(source, how);
         out->rows = s.rows;
         out->page_of_row = s.page_of_row;
         out->sampled_pages = s.sampled_pages;
         return;
     }
+    // Fewer pages, at least 12, where a page holds many rows.
+    const int sample_pages = how == deep ? 400 : 40, sample_rows = how == deep ? 20000 : 2000;
     std::vector<HeapTuple> rows(sample_rows);
     std::vector<int> page_of_row(sample_rows);
     int count = 0;
@@ -309,51 +307,6 @@ size_model::column_statistics size_model::statistics(Oid relation, AttrNumber nu
         ReleaseSysCache(tuple);
     });
     return out;
-}
-
-// Per-column statistics combined as if independent, but no more than what whole pages show: values
-// that lie together (an order's lines) repeat within a page, and pages are sampled whole.
-double size_model::distinct_keys(Oid relation, sample &s, const std::vector<const column *> &keys,
-                                 const std::vector<AttrNumber> &numbers) {
-    const size_t n = s.rows.size();
-    double possible = 1, single = 1;
-    bool known = true;
-    for (const AttrNumber number : numbers) {
-        const column_statistics st =
-            number != 0 ? statistics(relation, number) : column_statistics{};
-        known = known && st.known;
-        const double d = std::max(1.0, st.distinct + (st.null_fraction > 0 ? 1 : 0));
-        single = std::max(single, d);
-        possible *= d;
-        if (st.known && d >= 0.999 * s.tuples)
-            return s.tuples;
-    }
-    if (n == 0)
-        return known ? std::min(s.tuples, possible) : s.tuples;
-    std::unordered_set<uint64_t> whole, paged;
-    for (size_t i = 0; i < n; ++i) {
-        uint64_t h = 0x9E3779B97F4A7C15u;
-        for (const column *c : keys)
-            h = (h ^ (c->width[i] < 0 ? 0x51EDu : c->hash[i])) * 0xD6E8FEB86659FD93u, h ^= h >> 29;
-        whole.insert(h);
-        paged.insert(h ^ (static_cast<uint64_t>(s.page_of_row[i]) * 0xA24BAED4963EE407u));
-    }
-    const double by_page = static_cast<double>(paged.size()) / static_cast<double>(n) * s.tuples;
-    if (!known) { // an expression: the classic estimator of ANALYZE would need counts; be simple
-        const double d = static_cast<double>(whole.size());
-        return d > 0.9 * static_cast<double>(n) ? s.tuples : std::min(by_page, d);
-    }
-    if (numbers.size() == 1) {
-        // ANALYZE undercounts values that lie together; whole pages do not, but for the groups that a
-        // page boundary cuts in two.
-        const double groups = static_cast<double>(paged.size());
-        const double per_group = static_cast<double>(n) / groups;
-        const double cut = s.sampled_pages * (per_group - 1) / per_group;
-        const double by_group = (groups - cut) / static_cast<double>(n) * s.tuples;
-        const bool together = std::abs(statistics(relation, numbers[0]).correlation) > 0.95;
-        return std::min(s.tuples, together ? std::max(single, by_group) : single);
-    }
-    return std::clamp(core::occupied(possible, s.tuples), single, std::max(single, by_page));
 }
 
 } // namespace dbopt::pg::whatif

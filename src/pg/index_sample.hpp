@@ -1,5 +1,6 @@
 // Index sizes from a small sample of a table's pages and its statistics; see core/index_size.hpp.
 #pragma once
+#include "core/group_sizes.hpp"
 #include "pg/whatif.hpp"
 #include <map>
 
@@ -45,18 +46,29 @@ class size_model {
         int sampled_pages = 0;
         std::map<AttrNumber, column> columns;
     };
-    sample &sample_of(Oid relation);
-    void read(Oid relation, sample *out);
+    // The deep one only for what few rows do not show: how columns depend on each other.
+    enum depth { shallow, deep };
+    sample &sample_of(Oid relation, depth how = shallow);
+    void read(Oid relation, depth how, sample *out);
     const column &column_of(Oid relation, sample &s, AttrNumber number);
     column expression_column(Oid relation, sample &s, Node *expression);
-    double distinct_keys(Oid relation, sample &s, const std::vector<const column *> &keys,
-                         const std::vector<AttrNumber> &numbers);
+    // How many different keys the whole table has, and how rows fall to them (index_distinct.cpp).
+    core::repetition repetition_of(const index_spec &spec);
+    double distinct_column(Oid relation, AttrNumber number, std::vector<double> *sizes = nullptr);
+    double distinct_expression(Oid relation, Node *expression);
+    double distinct_together(const std::vector<const column *> &columns, const std::vector<AttrNumber> &numbers,
+                             Oid relation, double least);
+    void spread(Oid relation, const std::vector<const column *> &columns, core::repetition *out);
+    static uint64_t key_hash(const std::vector<const column *> &columns, size_t row);
+    double collisions(Oid relation, AttrNumber number);
     index_shape of_leaves(const definition &d);
     index_shape btree(const definition &d, double tuples);
     index_shape gin(const definition &d, double tuples);
 
     MemoryContext keep_;
-    std::map<Oid, sample> samples_;
+    std::map<std::pair<Oid, depth>, sample> samples_;
+    std::map<std::pair<Oid, std::vector<AttrNumber>>, core::repetition> known_; // by sorted columns
+    std::map<std::pair<Oid, AttrNumber>, double> collisions_;
 };
 
 } // namespace dbopt::pg::whatif

@@ -57,7 +57,6 @@ index_shape size_model::btree(const definition &d, double tuples) {
     std::vector<column> own;
     own.reserve(spec.keys.size());
     std::vector<const column *> columns;
-    std::vector<AttrNumber> numbers;
     std::vector<Oid> types;
     for (const key &k : spec.keys) {
         if (k.column != 0) {
@@ -66,7 +65,6 @@ index_shape size_model::btree(const definition &d, double tuples) {
             own.push_back(expression_column(spec.relation, s, k.expression));
             columns.push_back(&own.back());
         }
-        numbers.push_back(k.column);
         types.push_back(columns.back()->type);
     }
     const size_t keys = columns.size();
@@ -95,9 +93,14 @@ index_shape size_model::btree(const definition &d, double tuples) {
     in.pivot_bytes = n > 0 ? pivot / static_cast<double>(n) : in.tuple_bytes;
     in.deduplicate = d.deduplicate && deduplicates(spec, types);
     in.fillfactor = d.fillfactor > 0 ? d.fillfactor : 90;
-    const double distinct = in.deduplicate ? distinct_keys(spec.relation, s, columns, numbers) : tuples;
-    in.distinct = std::min(tuples, s.tuples > 0 && tuples < s.tuples
-                                       ? core::occupied(distinct, tuples) : distinct);
+    in.distinct = tuples;
+    if (in.deduplicate) {
+        in.keys = repetition_of(spec);
+        const bool part = s.tuples > 0 && tuples < s.tuples;
+        if (part) // of a partial index little is known
+            in.keys = {.distinct = in.keys.distinct};
+        in.distinct = std::min(tuples, part ? core::occupied(in.keys.distinct, tuples) : in.keys.distinct);
+    }
     const core::tree_size size = core::btree_size(in);
     return {.pages = size.pages, .tuples = tuples, .height = size.height};
 }
@@ -194,6 +197,7 @@ index_shape size_model::gin(const definition &d, double tuples) {
         found.resize(count);
         std::sort(found.begin(), found.end(),
                   [](const extracted &a, const extracted &b) { return a.hash < b.hash; });
+        core::gin_input in;
         core::key_counts counts;
         double width = 0;
         for (size_t i = 0; i < found.size();) {
@@ -201,10 +205,11 @@ index_shape size_model::gin(const definition &d, double tuples) {
             while (j < found.size() && found[j].hash == found[i].hash)
                 ++j;
             counts.add(j - i);
+            if (j - i >= 5)
+                in.often.push_back(static_cast<double>(j - i) / std::max(1, rows) * tuples);
             width += found[i].width;
             i = j;
         }
-        core::gin_input in;
         in.entries = static_cast<double>(count) / std::max(1, rows) * tuples;
         in.distinct = core::distinct_in_whole(counts, in.entries);
         in.key_bytes = width / std::max(1.0, counts.distinct);

@@ -301,6 +301,25 @@ void aggregate(const walker &w, PlannerInfo *root, const Path *path, weights at)
          sorted || (agg->aggstrategy == AGG_PLAIN && root->group_pathkeys != NIL));
 }
 
+// INTERSECT and EXCEPT: two inputs since 18, before that both in one.
+void set_operation(const walker &w, PlannerInfo *root, const Path *path, weights at) {
+    const SetOpPath *both = as<SetOpPath>(path);
+    const bool hashed = both->strategy == SETOP_HASHED;
+#if PG_VERSION_NUM >= 180000
+    walk(w, root, both->leftpath, hashed ? at.all_run() : at, !hashed);
+    walk(w, root, both->rightpath, hashed ? at.blocked() : at, !hashed);
+#else
+    walk(w, root, both->subpath, hashed ? at.blocked() : at, !hashed);
+#endif
+}
+
+// The planner reckons with ten rounds (cost_recursive_union).
+void recursion(const walker &w, PlannerInfo *root, const Path *path, weights at) {
+    const RecursiveUnionPath *both = as<RecursiveUnionPath>(path);
+    walk(w, root, both->leftpath, at, false);
+    walk(w, root, both->rightpath, {at.run * 10, at.run * 10}, false);
+}
+
 void walk(const walker &w, PlannerInfo *root, const Path *path, weights at, bool ordered) {
     check_stack_depth();
     if (path == nullptr)
@@ -339,7 +358,9 @@ void walk(const walker &w, PlannerInfo *root, const Path *path, weights at, bool
     case T_LimitPath: limited(w, root, path, at, ordered); break;
     case T_GatherPath: walk(w, root, as<GatherPath>(path)->subpath, at, false); break;
     case T_GatherMergePath: walk(w, root, as<GatherMergePath>(path)->subpath, at, true); break;
-    default: break; // set operations, foreign: what they read is not taken apart
+    case T_SetOpPath: set_operation(w, root, path, at); break;
+    case T_RecursiveUnionPath: recursion(w, root, path, at); break;
+    default: break; // foreign and custom: what they read is not taken apart
     }
 }
 
