@@ -15,6 +15,7 @@ struct weighted_query {
     Oid role = InvalidOid; // plan as this role, contained; InvalidOid: as the caller
     std::vector<pg::whatif::engine::bound> parameters; // sampled values of $1 …
     double rows = 0; // returned or changed so far, of an observed statement
+    std::vector<std::string> steady = {}, passing = {}; // parameters that had one value in all samples, or not
 };
 struct search_figures;
 struct suggest_options {

@@ -87,6 +87,11 @@ workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
                 first.emplace(std::move(*failed));
             continue;
         }
+        if (o.observed && q.weight > 1) // its other calls need not have the same constants
+            for (whatif::relation_use &use : uses)
+                std::erase_if(use.uses, [&](const whatif::column_use &u) {
+                    return u.expression != nullptr && pg::has_passing_constant(u.expression, q.steady, q.passing);
+                });
         all.note(uses);
         w.relations.push_back(static_cast<int>(uses.size()));
         inspected.emplace_back(number, std::move(uses));
@@ -261,6 +266,15 @@ std::string number(double d) {
     return buffer;
 }
 
+// An index on a partitioned table is on its partitions, too: the same one there would be a duplicate.
+bool comes_with_parent(const universe &all, const std::vector<core::search_step> &steps, int index) {
+    const std::vector<Oid> above = pg::partitioned_above(all[index].spec.relation);
+    return std::any_of(steps.begin(), steps.end(), [&](const core::search_step &s) {
+        return std::find(above.begin(), above.end(), all[s.index].spec.relation) != above.end() &&
+               all.columns_text(s.index) == all.columns_text(index);
+    });
+}
+
 } // namespace
 
 std::vector<suggestion> suggest(const suggest_options &o) {
@@ -290,13 +304,15 @@ std::vector<suggestion> suggest(const suggest_options &o) {
     std::vector<double> now = w.cost;
     for (const core::search_step &step : found.steps) {
         set.push_back(step.index);
+        if (comes_with_parent(all, found.steps, step.index))
+            continue;
         const universe::entry &e = all[step.index];
         suggestion s;
         s.relation = e.spec.relation;
         s.ddl = all.ddl(step.index);
         s.size_bytes = static_cast<int64_t>(e.bytes);
         s.build_ms = all.build_ms(step.index);
-        s.cost_before = step.cost_before;
+        s.cost_before = out.empty() ? found.cost_before : out.back().cost_after;
         s.cost_after = step.cost_after;
         s.write_cost = o.observed ? all.upkeep(step.index) : 0;
         int best = -1;

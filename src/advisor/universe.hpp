@@ -41,6 +41,7 @@ class universe {
     double bytes_at_most(int index) const { return entries_[index].bytes * (entries_[index].shape.method == 0 ? 1.0 : 1.01); }
     double build_ms(int index);
     std::string ddl(int index);
+    std::string columns_text(int index) const;
     // Cost of keeping the index up to date over the observed time, in the planner's unit.
     double upkeep(int index);
     // Takes note of a recurring statement that changed so many rows.

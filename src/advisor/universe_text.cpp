@@ -23,7 +23,8 @@ std::string universe::free_name(int index) {
     }
 }
 
-std::string universe::ddl(int index) {
+// All that follows the table's name.
+std::string universe::columns_text(int index) const {
     const entry &e = entries_[index];
     std::string columns;
     for (const whatif::key &k : e.spec.keys) {
@@ -37,8 +38,7 @@ std::string universe::ddl(int index) {
         else if (k.nulls_first)
             columns += " NULLS FIRST";
     }
-    std::string text = "CREATE INDEX " + pg::quote_identifier(free_name(index)) + " ON " +
-                       pg::qualified_name(e.spec.relation);
+    std::string text;
     if (e.spec.method != BTREE_AM_OID)
         text += " USING " + whatif::method_name(e.spec.method);
     text += " (" + columns + ")";
@@ -51,6 +51,11 @@ std::string universe::ddl(int index) {
         text += " WHERE " + pg::expression_text(e.spec.relation,
                                                 relations_.at(e.spec.relation).predicates[e.shape.predicate].expression);
     return text;
+}
+
+std::string universe::ddl(int index) {
+    return "CREATE INDEX " + pg::quote_identifier(free_name(index)) + " ON " +
+           pg::qualified_name(entries_[index].spec.relation) + columns_text(index);
 }
 
 std::string universe::explain_use(int index, int query) const {

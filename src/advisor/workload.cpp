@@ -1,6 +1,7 @@
 #include "advisor/advisor.hpp"
 #include "capture/capture.hpp"
 #include "pg/security.hpp"
+#include <algorithm>
 
 namespace dbopt::advisor {
 
@@ -28,6 +29,13 @@ std::vector<weighted_query> observed_workload() {
             if (!sets.empty())
                 for (const capture::parameter &p : sets.back())
                     q.parameters.push_back({p.type, p.text});
+            for (size_t i = 0; sets.size() > 1 && i < q.parameters.size(); ++i) {
+                const bool same = std::all_of(sets.begin(), sets.end(), [&](const auto &set) {
+                    return i < set.size() && set[i].text == q.parameters[i].text;
+                });
+                if (q.parameters[i].text)
+                    (same ? q.steady : q.passing).push_back(*q.parameters[i].text);
+            }
         }
         out.push_back(std::move(q));
     }

@@ -31,10 +31,10 @@ std::pair<double, double> solve_mixture(double mean, double square) {
 
 } // namespace
 
-group_sizes::group_sizes(const repetition &r, double mean)
-    : from_(r), mean_(std::max(1.0, mean)), rate_(mean_ > 60 ? mean_ : solve_rate(mean_)) {
-    if (r.dispersion > 1.05 && mean_ > 1.001) {
-        const double square = mean_ * (r.dispersion - 1 + mean_);
+group_sizes::group_sizes(repetition r, double mean)
+    : from_(std::move(r)), mean_(std::max(1.0, mean)), rate_(mean_ > 60 ? mean_ : solve_rate(mean_)) {
+    if (from_.dispersion > 1.05 && mean_ > 1.001) {
+        const double square = mean_ * (from_.dispersion - 1 + mean_);
         const auto [shape, mu] = solve_mixture(mean_, square);
         shape_ = shape;
         scale_ = mu / shape;

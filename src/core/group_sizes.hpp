@@ -19,7 +19,7 @@ struct repetition {
 class group_sizes {
   public:
     // `mean` of the keys that are no heads.
-    group_sizes(const repetition &r, double mean);
+    group_sizes(repetition r, double mean);
     double next();
 
   private:
@@ -29,7 +29,7 @@ class group_sizes {
     double skewed();
     double gamma(double shape);
 
-    const repetition &from_;
+    const repetition from_;
     double mean_, rate_;
     double shape_ = 0, scale_ = 0; // of the skewed ones
     uint64_t state_ = 42;

@@ -1,10 +1,15 @@
 #include "pg/catalog_text.hpp"
+#include <algorithm>
 
 extern "C" {
+#include "catalog/partition.h"
 #include "catalog/pg_opclass.h"
+#include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "mb/pg_wchar.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/parse_coerce.h"
+#include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
 }
 
@@ -91,13 +96,84 @@ std::string expression_label(Node *expression) {
     return name != nullptr ? name : "expr";
 }
 
+namespace {
+// A cast that the planner put around a column is not printed, and without it the index is another one.
+Node *with_its_cast(Node *expression) {
+    return call([&] {
+        Node *copy = static_cast<Node *>(copyObjectImpl(expression));
+        if (auto *f = reinterpret_cast<FuncExpr *>(copy); IsA(copy, FuncExpr) && f->funcformat == COERCE_IMPLICIT_CAST)
+            f->funcformat = COERCE_EXPLICIT_CAST;
+        else if (IsA(copy, RelabelType))
+            reinterpret_cast<RelabelType *>(copy)->relabelformat = COERCE_EXPLICIT_CAST;
+        else if (IsA(copy, CoerceViaIO))
+            reinterpret_cast<CoerceViaIO *>(copy)->coerceformat = COERCE_EXPLICIT_CAST;
+        else if (IsA(copy, ArrayCoerceExpr))
+            reinterpret_cast<ArrayCoerceExpr *>(copy)->coerceformat = COERCE_EXPLICIT_CAST;
+        return copy;
+    });
+}
+} // namespace
+
 std::string index_expression(Oid relation, Node *expression) {
-    const std::string text = expression_text(relation, expression);
+    const std::string text = expression_text(relation, with_its_cast(expression));
     // A plain function call may stand without parentheses of its own; everything else needs them.
     return IsA(expression, FuncExpr) &&
                    reinterpret_cast<FuncExpr *>(expression)->funcformat == COERCE_EXPLICIT_CALL
                ? text
                : "(" + text + ")";
+}
+
+namespace {
+bool collect_constants(Node *node, void *into) {
+    if (node == nullptr)
+        return false;
+    List **out = static_cast<List **>(into);
+    if (IsA(node, Const)) {
+        *out = lappend(*out, node);
+        return false;
+    }
+#if PG_VERSION_NUM >= 160000
+    return expression_tree_walker(node, collect_constants, into);
+#else
+    return expression_tree_walker(node, (bool (*)())(void *)collect_constants, into);
+#endif
+}
+} // namespace
+
+bool has_passing_constant(Node *expression, const std::vector<std::string> &steady,
+                          const std::vector<std::string> &passing) {
+    const List *constants = call([&] {
+        List *out = NIL;
+        collect_constants(expression, &out);
+        return out;
+    });
+    for (int i = 0; i < list_length(constants); ++i) {
+        const auto *c = static_cast<const Const *>(list_nth(constants, i));
+        if (c->constisnull)
+            continue;
+        bool is_text = false;
+        const char *text = call([&] {
+            Oid function;
+            bool varlena;
+            is_text = TypeCategory(c->consttype) == TYPCATEGORY_STRING;
+            getTypeOutputInfo(c->consttype, &function, &varlena);
+            return OidOutputFunctionCall(function, c->constvalue);
+        });
+        const auto is_in = [&](const std::vector<std::string> &some) {
+            return std::find(some.begin(), some.end(), text) != some.end();
+        };
+        if (is_in(passing) || (!is_text && !is_in(steady)))
+            return true;
+    }
+    return false;
+}
+
+std::vector<Oid> partitioned_above(Oid relation) {
+    const List *above = call([&] { return get_rel_relispartition(relation) ? get_partition_ancestors(relation) : NIL; });
+    std::vector<Oid> out;
+    for (int i = 0; i < list_length(above); ++i)
+        out.push_back(list_nth_oid(above, i));
+    return out;
 }
 
 bool same_expression(const Node *a, const Node *b) {

@@ -24,6 +24,12 @@ condition_shape describe_condition(Node *condition);
 List *make_list(Node *one, MemoryContext home);
 // The expression (over varno 1) as it must stand in CREATE INDEX, with its parentheses.
 std::string index_expression(Oid relation, Node *expression);
+// Whether an expression holds a constant that another call of its statement need not share: not a text (a key of a
+// document, a unit, a format) nor one of the steady ones, or one of the passing ones.
+bool has_passing_constant(Node *expression, const std::vector<std::string> &steady,
+                          const std::vector<std::string> &passing);
+// The partitioned tables above a partition.
+std::vector<Oid> partitioned_above(Oid relation);
 // A word for an index's name: the outermost function's name, or "expr".
 std::string expression_label(Node *expression);
 std::string expression_text(Oid relation, Node *expression);
