@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
 
 namespace dbopt::core {
 
@@ -293,57 +292,6 @@ void index_search::improve(configuration &best, int round) {
     best = std::move(found);
 }
 
-// The arithmetic may promise a neighbour a little too much cost, never a plan. So sets that come close by it are
-// planned, too, and win by their plans: one index less and its bytes filled anew, and what less room would hold.
-void index_search::polish(configuration &best) {
-    const int64_t most = plans_ + std::max<int64_t>(plans_ / 2, 50);
-    std::set<std::vector<char>> tried{best.in};
-    auto attempt = [&](configuration trial) {
-        prune(trial);
-        if (trial.total > best.total * 1.01 || !tried.insert(trial.in).second)
-            return false;
-        verify(trial, 2);
-        settle(best);
-        if (trial.total >= best.total * (1 - 1e-6))
-            return false;
-        best = std::move(trial);
-        return true;
-    };
-    const double room = limits_.budget;
-    for (const double part : {0.5, 0.75, 0.9}) {
-        if (room > 1e200 || late() || plans_ >= most)
-            break;
-        limits_.budget = room * part;
-        configuration less = empty();
-        fill(less, 1.0);
-        exchange(less);
-        limits_.budget = room;
-        fill(less, 1.0);
-        attempt(std::move(less));
-    }
-    for (bool better = true; better && !late() && plans_ < most;) {
-        better = false;
-        for (size_t i = 0; i < indexes_.size() && !late() && plans_ < most; ++i) {
-            if (!best.in[i])
-                continue;
-            for (const double exponent : {1.0, 0.3}) {
-                configuration trial = best;
-                toggle(trial, static_cast<int>(i));
-                outlook seen = blank();
-                for (size_t m = 0; m < moves_.size(); ++m)
-                    if (std::find(moves_[m].indexes.begin(), moves_[m].indexes.end(), static_cast<int>(i)) !=
-                        moves_[m].indexes.end())
-                        seen.barred.push_back(static_cast<int>(m));
-                greedy(trial, exponent, seen);
-                if (attempt(std::move(trial))) {
-                    better = true;
-                    break;
-                }
-            }
-        }
-    }
-}
-
 search_result index_search::run() {
     std::vector<int> order(queries_.size());
     for (size_t q = 0; q < order.size(); ++q)
@@ -383,8 +331,10 @@ search_result index_search::run() {
             break;
     }
     out.complete = !late();
-    if (best.count > 0)
+    if (best.count > 0) {
+        fill_by_plans(best);
         polish(best);
+    }
     prune(best);
     verify(best, 2);
     out.steps = ranked(best);

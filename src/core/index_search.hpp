@@ -167,7 +167,8 @@ class index_search {
     bool verify(configuration &c, int round);
     std::vector<search_step> ranked(const configuration &c);
     void improve(configuration &best, int round);
-    void polish(configuration &best);
+    void polish(configuration &best);        // index_search_polish.cpp
+    void fill_by_plans(configuration &best);
 
     // Arithmetic on what is known (index_search_costs.cpp, index_search_moves.cpp).
     void prepare();

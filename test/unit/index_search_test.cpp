@@ -158,4 +158,31 @@ TEST(IndexSearch, PlansFarLessThanItEvaluates) {
     EXPECT_GT(r.evaluations, 10 * r.plans);
 }
 
+// Two indexes that fill the budget to the byte: together they save nearly all, and no plan that fits shows it by
+// arithmetic, since the best plans want a third one that does not fit beside them.
+TEST(IndexSearch, FillsTheBudgetToTheByteByPlans) {
+    std::vector<search_index> indexes{{.bytes = 4000, .relation = 1, .prefixes = {}}, {.bytes = 500, .relation = 2, .prefixes = {}}, {.bytes = 40, .relation = 3, .prefixes = {}}};
+    std::vector<search_query> queries{{.weight = 1, .cost = 1000000, .relevant = {0, 1, 2}, .shared = {}}};
+    auto plan = [](int, std::span<const int> set) {
+        bool in[3] = {};
+        for (const int i : set)
+            in[i] = true;
+        if (in[0] && in[1] && in[2])
+            return planned{.cost = 1000, .used = {0, 1, 2}};
+        if (in[0] && in[1])
+            return planned{.cost = 1100, .used = {0, 1}};
+        if (in[0])
+            return planned{.cost = 8000, .used = {0}};
+        if (in[1])
+            return planned{.cost = 45000, .used = {1}};
+        return planned{.cost = 1000000, .used = {}};
+    };
+    search_limits limits;
+    limits.budget = 4500;
+    index_search s(indexes, queries, plan, [] { return 0.0; }, limits);
+    const search_result r = s.run();
+    EXPECT_EQ(r.steps.size(), 2u);
+    EXPECT_EQ(r.cost_after, 1100);
+}
+
 } // namespace
