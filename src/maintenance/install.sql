@@ -358,6 +358,7 @@ $$;
 COMMENT ON FUNCTION dbopt._maintenance_candidates() IS
 'internal: what statistics alone can tell about needed maintenance';
 REVOKE ALL ON FUNCTION dbopt._maintenance_candidates() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION dbopt._maintenance_candidates(), dbopt._is_leftover(oid) TO pg_monitor; -- for maintenance_plan()
 
 CREATE FUNCTION dbopt.maintenance_plan(
     OUT priority int, OUT relation regclass, OUT action text, OUT command text, OUT reason text,

@@ -1,6 +1,6 @@
 -- Maintenance: what is planned and why; what is ours to remove.
 BEGIN;
-SELECT plan(45);
+SELECT plan(46);
 SET LOCAL search_path = public, pg_catalog;
 SET LOCAL dbopt.reindex_min_size = '64kB';
 
@@ -125,5 +125,9 @@ SELECT throws_ok($$CALL dbopt.maintenance_run('{tidy}')$$, '22023', NULL, 'unkno
 SELECT throws_ok($$CALL dbopt.maintenance_run(max_duration => '0')$$, '22023', NULL, 'no time at all');
 SELECT lives_ok($$CALL dbopt.maintenance_run(dry_run => true)$$, 'dry_run works inside a transaction');
 SELECT ok(has_table_privilege('pg_monitor', 'dbopt.xmin_holders', 'SELECT'), 'monitors see the holders');
+CREATE ROLE maintenance_monitor; GRANT pg_monitor TO maintenance_monitor; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO maintenance_monitor;
+SET LOCAL ROLE maintenance_monitor;
+SELECT lives_ok('SELECT count(*) FROM dbopt.maintenance_plan()', 'monitors read the plan');
+RESET ROLE;
 SELECT * FROM finish();
 ROLLBACK;
