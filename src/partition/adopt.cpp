@@ -79,23 +79,7 @@ std::vector<std::string> own_indexes(Oid source) {
 }
 
 void prepare_adoption(const convert_options &o) {
-    const pg::relation_info info = pg::get_relation(o.source);
-    work w;
-    w.source = o.source;
-    w.kind = "adopt";
-    w.phase = "index";
-    w.key_column = o.key_column;
-    w.step = o.step;
-    w.accept_lost = o.accept_lost;
-    w.set = cutting(o, info);
-    const work_names names(o.source, info.schema_oid);
-    {
-        const pg::as_owner owner(info.owner);
-        w.staging = make_staging(names.staging, info, o);
-        pg::partitioned_table table = pg::describe_partitioned(w.staging);
-        table.name = info.name;
-        open_set s(w.set, table);
-        s.now = core::keeps_time(w.set.unit) ? current_position(s) : 0;
+    begin_work(o, "adopt", "index", "preparing indexes", [&](work &w, const open_set &s) {
         const core::position bound = bound_above(s, o);
         core::position from = bound;
         for (int i = 0; i < partitions_ahead && from != core::infinity; ++i) {
@@ -107,8 +91,7 @@ void prepare_adoption(const convert_options &o) {
         while (build_next_index(w)) {
         }
         install_capture(w, "NEW." + key_of(o.key_column) + " >= " + s.literal(bound));
-    }
-    store_work(w, "preparing indexes");
+    });
 }
 
 namespace {
@@ -187,6 +170,8 @@ void swap_adopted(work &w) {
         trust_constraint(w.source, "_dbopt_bound", 'c');
         for (const std::string &trigger : s.triggers) // they come back with the parent's
             pg::query("DROP TRIGGER " + trigger + " ON " + s.final_name());
+        for (const std::string &rule : s.rules)
+            pg::query("DROP RULE " + rule + " ON " + s.final_name());
         s.rename();
         s.sequences(true);
         exchange_indexes(w, s);
@@ -195,15 +180,9 @@ void swap_adopted(work &w) {
         pg::query("ALTER TABLE " + s.final_name() + " ATTACH PARTITION " + s.old_qualified() + " " + set.bound_clause(range));
         pg::query("ALTER TABLE " + s.old_qualified() + " DROP CONSTRAINT _dbopt_bound");
         pg::query("SELECT dbopt._partition_replica_identity($1::regclass, $2::oid::regclass)", {s.final_name(), w.source});
-        for (const std::string &command : s.later)
-            pg::query(command);
+        s.take_over();
     }
-    s.run_privileged();
-    w.phase = "done";
-    store_work(w, "done; the old rows are in partition " + s.old_qualified());
-    set_config managed = w.set;
-    managed.parent = w.staging;
-    store_set(managed);
+    s.finish("done; the old rows are in partition ");
 }
 
 // No row at or above the bound, as of now; the trigger has watched since before.

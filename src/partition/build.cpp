@@ -16,6 +16,7 @@ struct index_recipe {
     bool constraint, unique;
     std::string text; // PRIMARY KEY (…), or what follows the table in CREATE INDEX
     std::string comment;
+    bool clustered;
     std::string name() const { return "_dbopt_" + std::to_string(index); }
     std::string command(const std::string &table, const std::string &named) const {
         if (constraint)
@@ -33,14 +34,14 @@ std::vector<index_recipe> recipes(const work &w) {
              "EXISTS (SELECT FROM unnest(i.indkey[0:i.indnkeyatts-1]) k(att), pg_attribute a WHERE a.attrelid = $1 AND a.attnum = k.att AND a.attname = $2), "
              "(SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.n) FROM unnest(i.indkey) WITH ORDINALITY k(att, n), pg_attribute a WHERE a.attrelid = $1 AND a.attnum = k.att AND k.n <= i.indnkeyatts), "
              "substr(pg_get_indexdef(i.indexrelid), length(format('CREATE %sINDEX %I ON %I.%I', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, x.relname, n.nspname, r.relname)) + 1), "
-             "coalesce(c.condeferrable, false), coalesce(c.condeferred, false), coalesce(obj_description(i.indexrelid, 'pg_class'), ''), coalesce(pg_get_constraintdef(c.oid), '') "
+             "coalesce(c.condeferrable, false), coalesce(c.condeferred, false), coalesce(obj_description(i.indexrelid, 'pg_class'), ''), coalesce(pg_get_constraintdef(c.oid), ''), i.indisclustered "
              "FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class r ON r.oid = i.indrelid JOIN pg_namespace n ON n.oid = r.relnamespace "
              "LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype IN ('p', 'u') "
              "WHERE i.indrelid = $1 AND i.indisvalid AND x.relname NOT LIKE '\\_dbopt\\_own\\_%' "
              // What belongs to a partition itself comes later (drain_swap.cpp), and not to each of its heirs.
              "AND ($3 OR EXISTS (SELECT FROM pg_inherits WHERE inhrelid = i.indexrelid)) ORDER BY i.indisprimary DESC, i.indexrelid",
              {w.source, w.key_column, w.kind != "drain" && w.kind != "split"})) {
-        index_recipe one{r.get<Oid>(0), false, r.get<bool>(2), r.get<std::string>(5), r.get<std::string>(8)};
+        index_recipe one{r.get<Oid>(0), false, r.get<bool>(2), r.get<std::string>(5), r.get<std::string>(8), r.get<bool>(10)};
         const std::string kind = r.get<std::string>(1);
         const bool has_key = r.get<bool>(3);
         one.constraint = kind == "p" || (kind == "u" && has_key);
@@ -70,6 +71,10 @@ bool build_next_index(const work &w) {
         pg::query(r.command(staging, r.name()));
         if (!r.comment.empty())
             pg::query("COMMENT ON INDEX " + pg::quote_identifier(pg::get_relation(w.staging).schema) + "." + r.name() + " IS " + pg::quote_literal(r.comment));
+        if (r.clustered) // a mark that only partitions can bear
+            for (const pg::row leaf : pg::query("SELECT i.indrelid::regclass::text, quote_ident(x.relname) FROM pg_index p JOIN pg_class c ON c.oid = p.indexrelid JOIN pg_inherits h ON h.inhparent = c.oid "
+                                                "JOIN pg_index i ON i.indexrelid = h.inhrelid JOIN pg_class x ON x.oid = h.inhrelid WHERE p.indrelid = $1 AND c.relname = $2", {w.staging, r.name()}))
+                pg::query("ALTER TABLE " + leaf.get<std::string>(0) + " CLUSTER ON " + leaf.get<std::string>(1));
         return true;
     }
     return false;

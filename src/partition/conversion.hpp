@@ -97,7 +97,7 @@ std::vector<plan_row> convert_plan(const convert_options &o);
 void convert(const convert_options &o); // commits; under CALL only
 // Either table of a conversion. After the swap it commits, and calls require_toplevel() before.
 void convert_abort(Oid table, const std::function<void()> &require_toplevel);
-std::vector<plan_row> dependents_of(Oid table); // that stand in the way of a swap
+std::vector<plan_row> dependents_of(Oid table, bool accept_lost); // that stand in the way of a swap
 // revert.cpp
 void revert(const work &finished); // commits; under CALL only
 void give_up_revert(const work &w);
@@ -105,6 +105,10 @@ inline constexpr uint32_t work_kind = 0x0DB07001;
 set_config cutting(const convert_options &o, const pg::relation_info &info);
 Oid make_staging(const std::string &staging, const pg::relation_info &info, const convert_options &o);
 void make_partition(const open_set &s, Oid source, const core::bounds *range);
+void begin_work(const convert_options &o, const char *kind, const char *phase, const char *note,
+                const std::function<void(work &, const open_set &)> &fill);
+// carry.cpp: ALTER STATISTICS ... SET STATISTICS, which LIKE does not copy
+void statistics_targets(Oid source, Oid copy);
 bool build_next_index(const work &w);
 // likeness.cpp
 // Gives the copy the rights and row security that the source has by now. True when it lacked some.

@@ -82,50 +82,60 @@ Oid make_staging(const std::string &staging, const pg::relation_info &info, cons
                 command.replace(at, 1, staging);
             pg::query(command);
         }
-    return *pg::scalar<Oid>("SELECT $1::regclass::oid", {staging});
+    const Oid made = *pg::scalar<Oid>("SELECT $1::regclass::oid", {staging});
+    statistics_targets(info.oid, made);
+    return made;
 }
 
 // One partition of the new table, with the storage options of the source.
 void make_partition(const open_set &s, Oid source, const core::bounds *range) {
     const std::string options = pg::scalar<std::string>(
-            "SELECT string_agg(regexp_replace(o, '=(.*)$', '=''\\1'''), ', ') FROM pg_class, unnest(reloptions) o WHERE oid = $1", {source}).value_or("");
+            "SELECT string_agg(regexp_replace(o, '=(.*)$', '=''\\1'''), ', ') FROM (SELECT unnest(reloptions) AS o FROM pg_class WHERE oid = $1 UNION ALL "
+            "SELECT 'toast.' || unnest(t.reloptions) FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.oid = $1) x", {source}).value_or("");
     const recipe r = make_recipe(s, range);
     for (const std::string &command : r.before_attach)
         pg::query(command);
     if (!options.empty())
         pg::query("ALTER TABLE " + r.name + " SET (" + options + ")");
+    statistics_targets(source, *pg::scalar<Oid>("SELECT $1::regclass::oid", {r.name}));
     for (const std::string &command : r.after_attach)
         pg::query(command);
+}
+
+// Notes the work and makes its staging table, as the owner; `fill` makes partitions and the trigger.
+void begin_work(const convert_options &o, const char *kind, const char *phase, const char *note,
+                const std::function<void(work &, const open_set &)> &fill) {
+    const pg::relation_info info = pg::get_relation(o.source);
+    work w;
+    w.source = o.source;
+    w.kind = kind;
+    w.phase = phase;
+    w.key_column = o.key_column;
+    w.step = o.step;
+    w.accept_lost = o.accept_lost;
+    w.set = cutting(o, info);
+    {
+        const pg::as_owner owner(info.owner);
+        w.staging = make_staging(work_names(o.source, info.schema_oid).staging, info, o);
+        pg::partitioned_table table = pg::describe_partitioned(w.staging);
+        table.name = info.name; // partitions get their final names at once
+        open_set s(w.set, table);
+        s.now = core::keeps_time(w.set.unit) ? current_position(s) : 0;
+        fill(w, s);
+    }
+    store_work(w, note);
 }
 
 namespace {
 
 void prepare(const convert_options &o) {
-    const pg::relation_info info = pg::get_relation(o.source);
-    work w;
-    w.source = o.source;
-    w.kind = "convert";
-    w.phase = "copy";
-    w.key_column = o.key_column;
-    w.step = o.step;
-    w.accept_lost = o.accept_lost;
-    w.set = cutting(o, info);
-    const work_names names(o.source, info.schema_oid);
-    {
-        const pg::as_owner owner(info.owner);
-        w.staging = make_staging(names.staging, info, o);
-        pg::partitioned_table table = pg::describe_partitioned(w.staging);
-        table.name = info.name; // partitions get their final names at once
-        open_set s(w.set, table);
-        s.now = core::keeps_time(w.set.unit) ? current_position(s) : 0;
-        const auto make = [&](const core::bounds *range) { make_partition(s, o.source, range); };
+    begin_work(o, "convert", "copy", "copying", [&](work &w, const open_set &s) {
         for (const core::bounds &b : ranges(s, o.source, o.key_column))
-            make(&b);
-        make(nullptr);
+            make_partition(s, o.source, &b);
+        make_partition(s, o.source, nullptr);
         // Last, because it keeps writers out until this transaction ends.
         install_capture(w);
-    }
-    store_work(w, "copying");
+    });
 }
 
 } // namespace

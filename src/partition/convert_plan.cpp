@@ -1,5 +1,5 @@
 // What stands in the way of a conversion, and the steps it will take.
-#include "partition/conversion.hpp"
+#include "partition/ties.hpp"
 #include "pg/compat.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
@@ -13,13 +13,17 @@ struct planner {
     const convert_options &o;
     pg::relation_info info;
     std::vector<plan_row> rows;
+    std::vector<tie> ties{};
+    const char *unless_accepted() const { return o.accept_lost ? "loss" : "obstacle"; }
     void add(const char *kind, std::string item, std::string detail, std::string command = "") {
         rows.push_back({static_cast<int>(rows.size()) + 1, kind, std::move(item), std::move(detail), std::move(command)});
     }
     void table();
     void keys();
     void owners();
+    void bound();
     void dependents();
+    void rebinding();
     void steps();
 };
 
@@ -39,6 +43,12 @@ void planner::table() {
     for (const pg::row r : pg::query("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = $1 "
                                      "UNION ALL SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = $1", {o.source}))
         add("obstacle", r.get<std::string>(0), "is tied to the table by inheritance");
+    for (const pg::row r : pg::query("SELECT subname::text FROM pg_subscription_rel JOIN pg_subscription s ON s.oid = srsubid WHERE srrelid = $1", {o.source}))
+        add(unless_accepted(), r.get<std::string>(0), "is a subscription that fills the table: it would pass the new one by",
+            "ALTER SUBSCRIPTION " + pg::quote_identifier(r.get<std::string>(0)) + " REFRESH PUBLICATION WITH (copy_data = false) afterwards");
+    for (const pg::row r : pg::query("SELECT extname::text FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_class'::regclass AND d.objid = $1 "
+                                     "AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'", {o.source}))
+        add("obstacle", r.get<std::string>(0), "is an extension that the table belongs to");
     if (!pg::call([&] { return pg::compat::may_create_in(info.schema_oid, info.owner); }))
         add("obstacle", info.schema, "the owner may not create tables in this schema",
             "GRANT CREATE ON SCHEMA " + pg::quote_identifier(info.schema) + " TO " +
@@ -85,46 +95,67 @@ void planner::keys() {
 
 // Views and functions are made anew over the new table, by their owners.
 void planner::owners() {
-    for (const pg::row r : pg::query(
-             "SELECT what, name, pg_get_userbyid(owner)::text, nspname::text FROM ("
-             "SELECT 'view' AS what, c.oid::regclass::text AS name, c.relowner AS owner, c.relnamespace AS schema FROM pg_depend d "
-             "JOIN pg_rewrite w ON w.oid = d.objid AND d.classid = 'pg_rewrite'::regclass JOIN pg_class c ON c.oid = w.ev_class "
-             "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND c.relkind = 'v' "
-             "UNION SELECT 'function', p.oid::regprocedure::text, p.proowner, p.pronamespace FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass "
-             "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND p.prosqlbody IS NOT NULL) x JOIN pg_namespace n ON n.oid = schema "
-             "WHERE NOT has_schema_privilege(owner, schema, 'CREATE') ORDER BY 1, 2", {o.source}))
-        add("obstacle", r.get<std::string>(1),
-            "is a " + r.get<std::string>(0) + " over the table; its owner " + r.get<std::string>(2) + " has to make it anew in the swap and may not create in schema " + r.get<std::string>(3),
-            "GRANT CREATE ON SCHEMA " + pg::quote_identifier(r.get<std::string>(3)) + " TO " + pg::quote_identifier(r.get<std::string>(2)));
+    for (const tie &t : ties) {
+        if (t.kind != tie_kind::view && t.kind != tie_kind::function)
+            continue;
+        const pg::result where = pg::query(
+            "SELECT nspname::text FROM pg_namespace n WHERE n.oid = (SELECT relnamespace FROM pg_class WHERE $1 AND oid = $2 UNION ALL "
+            "SELECT pronamespace FROM pg_proc WHERE NOT $1 AND oid = $2) AND NOT has_schema_privilege($3, n.oid, 'CREATE')", {t.kind == tie_kind::view, t.object, t.owner});
+        if (where.empty())
+            continue;
+        const std::string schema = where[0].get<std::string>(0), owner = pg::role_name(t.owner);
+        add("obstacle", t.name, "is a " + t.what + " over the table; its owner " + owner + " has to make it anew in the swap and may not create in schema " + schema,
+            "GRANT CREATE ON SCHEMA " + pg::quote_identifier(schema) + " TO " + pg::quote_identifier(owner));
+    }
+}
+
+void planner::bound() {
+    for (const tie &t : ties)
+        switch (t.kind) {
+        case tie_kind::matview:
+            add(unless_accepted(), t.name, "is a materialized view over the table: its query is exchanged in the swap, under ACCESS EXCLUSIVE; its rows stay");
+            break;
+        case tie_kind::row_function:
+            add(unless_accepted(), t.name, t.takes ? "takes the table's row type: it stays with rows of the old table, and a second one is made for the new table's"
+                                                   : "returns the table's row type: it goes on returning the old table's");
+            break;
+        case tie_kind::row_column:
+            add(unless_accepted(), t.name, "has the table's row type: it keeps the old table's, which cannot be dropped as long as it is there");
+            break;
+        case tie_kind::row_other:
+            add(unless_accepted(), t.name, "uses the table's row type: it keeps the old table's, which cannot be dropped as long as it is there");
+            break;
+        case tie_kind::view_column:
+            add("obstacle", t.name, "has the table's row type, and the type of a view's column cannot be changed", "Drop the view and make it again afterwards.");
+            break;
+        case tie_kind::other:
+            add("obstacle", t.name, t.what == "other" ? "is bound to the table and cannot be made anew in the swap"
+                                                      : "is a " + t.what + ": it would go on reading the old table", "Drop it and make it again afterwards.");
+            break;
+        default:
+            break;
+        }
+    const pg::as_owner keeper(extension_owner());
+    for (const pg::row r : pg::query("SELECT matview::regclass::text FROM dbopt._matview_use WHERE base = $1", {o.source}))
+        add("obstacle", r.get<std::string>(0), "is refreshed from captured changes of the table",
+            "SELECT dbopt.matview_unmanage(" + pg::quote_literal(r.get<std::string>(0)) + "), and manage it again afterwards");
 }
 
 void planner::dependents() {
     owners();
-    for (const pg::row r : pg::query(
-             "SELECT DISTINCT c.oid::regclass::text, c.relkind::text FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid AND d.classid = 'pg_rewrite'::regclass "
-             "JOIN pg_class c ON c.oid = w.ev_class WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND w.ev_class <> $1 AND c.relkind = 'm'", {o.source}))
-        add("obstacle", r.get<std::string>(0), "is a materialized view over the table; it cannot be replaced in place, and would go on reading the old table",
-            "DROP MATERIALIZED VIEW " + r.get<std::string>(0) + " and make it again afterwards");
-    for (const pg::row r : pg::query(
-             "SELECT a.attrelid::regclass::text, a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
-             "WHERE a.atttypid IN (SELECT t.oid FROM pg_type t WHERE t.typrelid = $1 UNION ALL SELECT t.typarray FROM pg_type t WHERE t.typrelid = $1) "
-             "AND NOT a.attisdropped AND c.relkind IN ('r','p','m','f','c') AND a.attrelid <> $1", {o.source}))
-        add("obstacle", r.get<std::string>(0) + "." + r.get<std::string>(1), "has the table's row type");
-    for (const pg::row r : pg::query(
-             "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE (SELECT t.oid FROM pg_type t WHERE t.typrelid = $1) = ANY (p.proargtypes::oid[] || p.prorettype)", {o.source}))
-        add("obstacle", r.get<std::string>(0), "has the table's row type as argument or result");
-    for (const pg::row r : pg::query(
-             "SELECT DISTINCT polrelid::regclass::text, polname::text FROM pg_policy p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_policy'::regclass "
-             "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND p.polrelid <> $1", {o.source}))
-        add("obstacle", r.get<std::string>(1), "is a policy of " + r.get<std::string>(0) + " that reads the table; it is bound to the old one");
+    bound();
     for (const pg::row r : pg::query("SELECT tgname::text FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal AND (tgoldtable IS NOT NULL OR tgnewtable IS NOT NULL) AND tgtype & 1 = 1", {o.source}))
         add("obstacle", r.get<std::string>(0), "is a row trigger with transition tables, which partitioned tables do not allow");
     for (const pg::row r : pg::query("SELECT pubname::text FROM pg_publication_rel JOIN pg_publication p ON p.oid = prpubid WHERE prrelid = $1 "
                                      "AND NOT pubviaroot AND (prqual IS NOT NULL OR prattrs IS NOT NULL)", {o.source}))
         add("obstacle", r.get<std::string>(0), "publishes a part of the table's rows or columns; for a partitioned table it must publish via the root",
             "ALTER PUBLICATION " + pg::quote_identifier(r.get<std::string>(0)) + " SET (publish_via_partition_root = true)");
-    for (const pg::row r : pg::query("SELECT rulename::text FROM pg_rewrite WHERE ev_class = $1", {o.source}))
-        add("obstacle", r.get<std::string>(0), "is a rule of the table");
+}
+
+void planner::rebinding() {
+    for (const tie &t : ties)
+        if (t.moves())
+            add("step", "bind", t.what + " " + t.name + " is made anew over the new table, in the swap");
 }
 
 void planner::steps() {
@@ -136,6 +167,7 @@ void planner::steps() {
             add("step", "index", "a worker builds, CONCURRENTLY, what takes the place of: " + r.get<std::string>(0));
         add("step", "swap", "one transaction under ACCESS EXCLUSIVE, at most " + std::to_string(o.max_lock_ms) + " ms: the table becomes partition " +
                                 core::bounded_name(info.name, "_adopted") + "; no row moves");
+        rebinding();
         add("step", "split", "a worker cuts that partition into steps, as the default partition is drained",
             "CALL dbopt.partition_split(" + pg::quote_literal(pg::quote_identifier(info.schema) + "." + pg::quote_identifier(core::bounded_name(info.name, "_adopted"))) + ")");
         return;
@@ -149,14 +181,17 @@ void planner::steps() {
     add("step", "swap", "one transaction under ACCESS EXCLUSIVE, at most " + std::to_string(o.max_lock_ms) +
                             " ms: names, sequences, triggers, foreign keys, policies, views; the old table is kept as " +
                             core::bounded_name(info.name, "_old"), "");
+    rebinding();
 }
 
 } // namespace
 
-std::vector<plan_row> dependents_of(Oid table) {
+std::vector<plan_row> dependents_of(Oid table, bool accept_lost) {
     convert_options o;
     o.source = table;
+    o.accept_lost = accept_lost;
     planner p{o, pg::get_relation(table), {}};
+    p.ties = ties_of(table, false);
     p.dependents();
     return p.rows;
 }
@@ -172,6 +207,7 @@ std::vector<plan_row> convert_plan(const convert_options &o) {
     if (p.info.kind == 'p')
         pg::raise({.code = ERRCODE_WRONG_OBJECT_TYPE, .message = p.info.qualified() + " is partitioned already",
                    .hint = "SELECT * FROM dbopt.partition_manage('" + p.info.qualified() + "', ...) puts it under management."});
+    p.ties = ties_of(o.source, false);
     p.table();
     p.keys();
     p.dependents();

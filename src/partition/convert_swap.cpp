@@ -25,24 +25,15 @@ void swapper::collect() {
         privileged.push_back("ALTER PUBLICATION " + pg::quote_identifier(r.get<std::string>(0)) + " DROP TABLE " + old_qualified());
         privileged.push_back("ALTER PUBLICATION " + pg::quote_identifier(r.get<std::string>(0)) + " ADD TABLE " + final_name() + r.get<std::string>(1));
     }
-    collect_views();
-}
-
-// They are bound to the old table by OID; replaced in place they keep owner, grants and comments.
-void swapper::collect_views() {
-    for (const pg::row r : pg::query(
-             "SELECT DISTINCT ON (c.oid) c.oid::regclass::text, pg_get_viewdef(c.oid), array_to_string(c.reloptions, ', '), c.oid, c.relowner FROM pg_depend d "
-             "JOIN pg_rewrite w ON w.oid = d.objid AND d.classid = 'pg_rewrite'::regclass JOIN pg_class c ON c.oid = w.ev_class "
-             "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND c.relkind = 'v' ORDER BY c.oid", {w.source})) {
-        const auto options = r.optional<std::string>(2);
-        dependents.push_back({"CREATE OR REPLACE VIEW " + r.get<std::string>(0) + (options ? " WITH (" + *options + ")" : "") +
-                                  " AS " + r.get<std::string>(1),
-                              r.get<std::string>(0), r.get<Oid>(3), r.get<Oid>(4), false});
+    for (const pg::row r : pg::query("SELECT pg_get_ruledef(oid), rulename::text, ev_enabled::text FROM pg_rewrite WHERE ev_class = $1 AND rulename <> '_RETURN'", {w.source})) {
+        later.push_back(r.get<std::string>(0));
+        const std::string state = r.get<std::string>(2), name = pg::quote_identifier(r.get<std::string>(1));
+        rules.push_back(name);
+        if (state != "O")
+            later.push_back("ALTER TABLE " + final_name() + (state == "D" ? " DISABLE RULE " : state == "A" ? " ENABLE ALWAYS RULE " : " ENABLE REPLICA RULE ") + name);
     }
-    for (const pg::row r : pg::query(
-             "SELECT DISTINCT pg_get_functiondef(p.oid), p.oid::regprocedure::text, p.oid, p.proowner FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass "
-             "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND p.prosqlbody IS NOT NULL", {w.source}))
-        dependents.push_back({r.get<std::string>(0), r.get<std::string>(1), r.get<Oid>(2), r.get<Oid>(3), true});
+    ties = ties_of(w.source, true);
+    collect_comments();
 }
 
 // Accepted losses: they referred to a key that is not unique by itself any more.
@@ -152,24 +143,29 @@ void trust_constraint(Oid under, const std::string &quoted_name, char type) {
                 "(SELECT relid FROM pg_partition_tree($2::oid::regclass) WHERE isleaf UNION SELECT $2::oid)", {quoted_name, under, std::string(1, type)});
 }
 
-// As the owner of each: a view or function that was dropped after collect_views() would be created by
-// this command, and must not become another role's. Then the swap is undone.
-void swapper::replace_dependents() const {
-    for (const dependent &d : dependents) {
-        const pg::as_owner owner(d.owner);
-        pg::query(d.command);
-        if (pg::scalar<Oid>(d.function ? "SELECT to_regprocedure($1)::oid" : "SELECT to_regclass($1)::oid", {d.name}) != d.object)
-            pg::raise({.code = ERRCODE_OBJECT_IN_USE,
-                       .message = (d.function ? "function " : "view ") + d.name + " was changed during the swap",
-                       .hint = "Call it again: everything up to the swap is kept."});
-    }
-}
-
+// What is bound by OID, and what takes another owner's or a superuser's rights.
 void swapper::run_privileged() const {
-    replace_dependents();
+    bind_anew(ties);
+    repeat_row_functions(ties);
     const pg::as_owner power(extension_owner());
     for (const std::string &command : privileged)
         pg::query(command);
+}
+
+void swapper::take_over() const {
+    for (const std::string &command : later)
+        pg::query(command);
+    apply_comments();
+    statistics();
+}
+
+void swapper::finish(const std::string &note) {
+    run_privileged();
+    w.phase = "done";
+    store_work(w, note + old_qualified());
+    set_config managed = w.set;
+    managed.parent = w.staging;
+    store_set(managed);
 }
 
 void swap_converted(work &w) {
@@ -191,15 +187,9 @@ void swap_converted(work &w) {
         add_trusted_keys(w.staging, keys);
         for (const auto &[name, definition] : keys)
             pg::query("ALTER TABLE " + s.final_name() + " ADD CONSTRAINT " + name + " " + definition);
-        for (const std::string &command : s.later)
-            pg::query(command);
+        s.take_over();
     }
-    s.run_privileged();
-    w.phase = "done";
-    store_work(w, "done; the old table is kept as " + s.old_qualified());
-    set_config managed = w.set;
-    managed.parent = w.staging;
-    store_set(managed);
+    s.finish("done; the old table is kept as ");
 }
 
 } // namespace dbopt::partition

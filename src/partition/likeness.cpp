@@ -83,6 +83,10 @@ std::vector<std::string> differences(Oid source, Oid copy, bool not_null) {
 
 void refuse_if_altered(const work &w) {
     std::vector<std::string> all = differences(w.source, w.staging, w.kind == "revert");
+    // What was bound to the table since the plan was made.
+    for (const plan_row &r : dependents_of(w.source, w.kind == "revert" || w.accept_lost))
+        if (r.kind == "obstacle")
+            all.push_back(r.item + ": " + r.detail);
     if (hides_rows_from_owner(w.source))
         all.push_back(pg::qualified_name(w.source) + ": its row-level security is forced: the owner may not see all rows");
     if (w.kind == "revert" || !w.accept_lost)

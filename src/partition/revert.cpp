@@ -22,7 +22,7 @@ std::string lines(const std::vector<std::string> &all) { return join(all, "\n");
 // What was altered since the conversion, or would go on reading the partitioned table.
 std::vector<std::string> obstacles(Oid partitioned, Oid old) {
     std::vector<std::string> all;
-    for (const plan_row &r : dependents_of(partitioned))
+    for (const plan_row &r : dependents_of(partitioned, true))
         if (r.kind == "obstacle")
             all.push_back(r.item + ": " + r.detail);
     for (const std::string &d : differences(partitioned, old, true))
@@ -46,6 +46,8 @@ void prepare(const work &finished) {
         const pg::as_owner owner(pg::owner_of(w.source));
         // They fired when the rows were written; its own come from the partitioned table in the end.
         pg::query("ALTER TABLE " + pg::qualified_name(w.staging) + " DISABLE TRIGGER USER");
+        for (const pg::row r : pg::query("SELECT quote_ident(rulename) FROM pg_rewrite WHERE ev_class = $1", {w.staging}))
+            pg::query("ALTER TABLE " + pg::qualified_name(w.staging) + " DISABLE RULE " + r.get<std::string>(0));
         install_capture(w);
     }
     store_work(w, "looking for rows that changed since the conversion");
@@ -82,17 +84,11 @@ void note_differences(work &w) {
     pg::commit_and_restart();
 }
 
-// The comment that the partitioned table has by now; rights are the same already.
-void equal_comment(const swapper &s) {
-    const auto comment = pg::scalar<std::string>("SELECT obj_description($1, 'pg_class')", {s.w.source});
-    if (comment)
-        pg::query("COMMENT ON TABLE " + s.final_name() + " IS " + pg::quote_literal(*comment));
-}
-
-// Its own triggers and policies are out of date; the partitioned table's take their place.
+// Its own triggers, policies and rules are out of date; the partitioned table's take their place.
 void clear_old(const work &w) {
     const std::string name = pg::qualified_name(w.staging);
     for (const pg::row r : pg::query("SELECT 'TRIGGER ' || quote_ident(tgname) FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal "
+                                     "UNION ALL SELECT 'RULE ' || quote_ident(rulename) FROM pg_rewrite WHERE ev_class = $1 "
                                      "UNION ALL SELECT 'POLICY ' || quote_ident(polname) FROM pg_policy WHERE polrelid = $1", {w.staging}))
         pg::query("DROP " + r.get<std::string>(0) + " ON " + name);
 }
@@ -149,9 +145,7 @@ void swap_back(work &w, const work &finished) {
         for (const auto &[name, definition] : keys)
             pg::query("ALTER TABLE " + s.old_qualified() + " DROP CONSTRAINT " + name);
         add_trusted_keys(w.staging, keys);
-        equal_comment(s);
-        for (const std::string &command : s.later)
-            pg::query(command);
+        s.take_over();
     }
     s.run_privileged();
     const pg::as_owner writer(extension_owner());

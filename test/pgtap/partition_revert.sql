@@ -68,10 +68,10 @@ SELECT dbopt.partition_sets.parent FROM dbopt.partition_sets \g /dev/null
 CALL dbopt.partition_convert_abort('rev.ev');
 SELECT is(relkind::text, 'p', 'a column that came since is an obstacle') FROM pg_class WHERE oid = 'rev.ev'::regclass;
 ALTER TABLE rev.ev DROP COLUMN extra;
-CREATE MATERIALIZED VIEW rev.mat AS SELECT count(*) FROM rev.ev;
+CREATE VIEW rev.whole AS SELECT e FROM rev.ev e;
 CALL dbopt.partition_convert_abort('rev.ev');
-SELECT is(relkind::text, 'p', 'so is a materialized view') FROM pg_class WHERE oid = 'rev.ev'::regclass;
-DROP MATERIALIZED VIEW rev.mat;
+SELECT is(relkind::text, 'p', 'so is a view of whole rows') FROM pg_class WHERE oid = 'rev.ev'::regclass;
+DROP VIEW rev.whole;
 SELECT is(count(*), 0::bigint, 'and nothing was begun') FROM dbopt.partition_work WHERE kind = 'revert';
 -- two rows with one id: the old key would not hold
 INSERT INTO rev.ev (id, ts, k) VALUES (1, '2026-04-01', 1);
