@@ -175,6 +175,7 @@ void swap_adopted(work &w) {
         s.rename();
         s.sequences(true);
         exchange_indexes(w, s);
+        add_unproven_keys(w.staging, unproven_keys(w.source)); // the partitions to come; the old table keeps its own
         for (const auto &[name, definition] : keys)
             pg::query("ALTER TABLE " + s.final_name() + " ADD CONSTRAINT " + name + " " + definition);
         pg::query("ALTER TABLE " + s.final_name() + " ATTACH PARTITION " + s.old_qualified() + " " + set.bound_clause(range));

@@ -5,6 +5,7 @@
 #include "pg/relation.hpp"
 #include "pg/steady_wal.hpp"
 #include "pg/transaction.hpp"
+#include <algorithm>
 
 namespace dbopt::partition {
 
@@ -33,7 +34,7 @@ std::vector<index_recipe> recipes(const work &w) {
              "SELECT i.indexrelid, coalesce(c.contype::text, 'i'), i.indisunique, "
              "EXISTS (SELECT FROM unnest(i.indkey[0:i.indnkeyatts-1]) k(att), pg_attribute a WHERE a.attrelid = $1 AND a.attnum = k.att AND a.attname = $2), "
              "(SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY k.n) FROM unnest(i.indkey) WITH ORDINALITY k(att, n), pg_attribute a WHERE a.attrelid = $1 AND a.attnum = k.att AND k.n <= i.indnkeyatts), "
-             "substr(pg_get_indexdef(i.indexrelid), length(format('CREATE %sINDEX %I ON %I.%I', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, x.relname, n.nspname, r.relname)) + 1), "
+             "substr(pg_get_indexdef(i.indexrelid), length(format('CREATE %sINDEX %I ON %s%I.%I', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, x.relname, CASE r.relkind WHEN 'p' THEN 'ONLY ' ELSE '' END, n.nspname, r.relname)) + 1), "
              "coalesce(c.condeferrable, false), coalesce(c.condeferred, false), coalesce(obj_description(i.indexrelid, 'pg_class'), ''), coalesce(pg_get_constraintdef(c.oid), ''), i.indisclustered "
              "FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class r ON r.oid = i.indrelid JOIN pg_namespace n ON n.oid = r.relnamespace "
              "LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid AND c.contype IN ('p', 'u') "
@@ -80,6 +81,25 @@ bool build_next_index(const work &w) {
     return false;
 }
 
+// Indexes of the source that neither have one of these names nor are on staging under a passing one.
+// Builds the first of them; false when there is none.
+bool build_index_made_since(const work &w, const std::vector<std::string> &known, bool only_look) {
+    const pg::as_owner owner(pg::owner_of(w.source));
+    for (const index_recipe &r : recipes(w)) {
+        const std::string name = pg::get_relation(r.index).name;
+        if (std::find(known.begin(), known.end(), name) != known.end() ||
+            *pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE indrelid = $1 AND relname = $2)", {w.staging, r.name()}))
+            continue;
+        if (only_look)
+            return true;
+        pg::query(r.command(pg::qualified_name(w.staging), r.name()));
+        if (!r.comment.empty())
+            pg::query("COMMENT ON INDEX " + pg::quote_identifier(pg::get_relation(w.staging).schema) + "." + r.name() + " IS " + pg::quote_literal(r.comment));
+        return true;
+    }
+    return false;
+}
+
 // A row that changed while it was copied may be there twice, as it was before and after. All of them
 // are in the log: they go, and come back as they are now when the log is applied.
 void build_partition(const work &w, Oid leaf) {
@@ -94,6 +114,7 @@ void build_partition(const work &w, Oid leaf) {
 
 void tune_for_building() {
     pg::set_local("maintenance_work_mem", "256MB");
+    pg::set_local("backend_flush_after", "1MB");  // or the system writes much at once, and commits wait behind it
     pg::set_local("synchronous_commit", "off"); // a lost step is done again
 }
 

@@ -122,6 +122,7 @@ std::vector<std::string> own_indexes(Oid source);
 void undo_preparation(const work &w);
 void refuse_if_busy(const pg::work_lock &lock, Oid table);
 void copy_and_prove(work &w, int64_t blocks_a_batch);
+bool build_index_made_since(const work &w, const std::vector<std::string> &known, bool only_look);
 void prove(const work &w); // that the contents are equal; a transaction of its own
 void build_partition(const work &w, Oid leaf);
 void tune_for_building();
@@ -143,5 +144,8 @@ void split_partition(Oid partition, int64_t batch_rows);
 // Foreign keys for partitions that are known to satisfy them: unchecked, then marked as checked.
 void add_trusted_keys(Oid under, const std::vector<std::pair<std::string, std::string>> &keys);
 std::vector<std::pair<std::string, std::string>> outgoing_keys(Oid table);
+// Those that are NOT VALID, of the table or of its partitions.
+std::vector<std::pair<std::string, std::string>> unproven_keys(Oid table);
+void add_unproven_keys(Oid under, const std::vector<std::pair<std::string, std::string>> &keys);
 
 } // namespace dbopt::partition

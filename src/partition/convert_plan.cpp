@@ -1,5 +1,6 @@
 // What stands in the way of a conversion, and the steps it will take.
 #include "partition/ties.hpp"
+#include "pg/bulk_copy.hpp"
 #include "pg/compat.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
@@ -37,6 +38,8 @@ void planner::table() {
     if (info.persistence == 'u')
         add("obstacle", info.qualified(), "is unlogged; newer versions refuse unlogged partitioned tables",
             "ALTER TABLE " + info.qualified() + " SET LOGGED");
+    if (info.kind == 'r' && !o.adopt && !pg::has_tid_ranges(o.source))
+        add("obstacle", info.qualified(), "its access method cannot be read by ranges of row numbers, as several processes copy it");
     if (hides_rows_from_owner(o.source))
         add("obstacle", info.qualified(), "has forced row-level security: the owner, with whose rights rows are moved, may not see all of them",
             "ALTER TABLE " + info.qualified() + " NO FORCE ROW LEVEL SECURITY");
@@ -72,10 +75,10 @@ void planner::keys() {
         else
             add("loss", name, def + " does not contain " + o.key_column + ": it becomes an ordinary index");
     }
-    for (const pg::row r : pg::query("SELECT conname::text, conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint "
+    for (const pg::row r : pg::query("SELECT conname::text, conrelid::regclass::text, pg_get_constraintdef(oid), conrelid = $1 FROM pg_constraint "
                                      "WHERE confrelid = $1 AND contype = 'f' AND conparentid = 0", {o.source}))
         add("loss", r.get<std::string>(0),
-            "foreign key of " + r.get<std::string>(1) + " (" + r.get<std::string>(2) + ") is dropped: it would have to include the partition key",
+            (r.get<bool>(3) ? "foreign key of the table to itself (" : "foreign key of " + r.get<std::string>(1) + " (") + r.get<std::string>(2) + ") is dropped: it would have to include the partition key",
             "ALTER TABLE " + r.get<std::string>(1) + " DROP CONSTRAINT " + pg::quote_identifier(r.get<std::string>(0)));
     for (const pg::row r : pg::query("SELECT conname::text, contype::text, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1 "
                                      "AND NOT convalidated AND contype IN ('c', 'f')", {o.source}))
@@ -83,7 +86,7 @@ void planner::keys() {
             add("obstacle", r.get<std::string>(0), r.get<std::string>(2) + ": no partition may have rows that break its parent's check",
                 "ALTER TABLE " + info.qualified() + " VALIDATE CONSTRAINT " + pg::quote_identifier(r.get<std::string>(0)));
         else
-            add("loss", r.get<std::string>(0), r.get<std::string>(2) + " is not carried over: a partitioned table has no foreign keys that are not valid",
+            add("loss", r.get<std::string>(0), r.get<std::string>(2) + ": a partitioned table has no foreign keys that are not valid; the partitions made now have it so, later ones lack it",
                 "ALTER TABLE " + info.qualified() + " VALIDATE CONSTRAINT " + pg::quote_identifier(r.get<std::string>(0)));
     for (const pg::row r : pg::query("SELECT conname::text, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1 AND contype = 'c' AND connoinherit", {o.source}))
         add("obstacle", r.get<std::string>(0), r.get<std::string>(1) + ": a partitioned table has no checks that are not inherited");

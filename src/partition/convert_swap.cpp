@@ -126,6 +126,23 @@ std::vector<std::pair<std::string, std::string>> outgoing_keys(Oid table) {
     return keys;
 }
 
+// Keys that nobody has checked: a partitioned table can have none, so each of its partitions has its own.
+std::vector<std::pair<std::string, std::string>> unproven_keys(Oid table) {
+    std::vector<std::pair<std::string, std::string>> keys;
+    for (const pg::row r : pg::query("SELECT DISTINCT ON (conname) quote_ident(conname), pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'f' AND NOT convalidated "
+                                     "AND conparentid = 0 AND confrelid <> $1 AND conrelid IN (SELECT $1 UNION SELECT relid FROM pg_partition_tree($1::oid::regclass)) "
+                                     "ORDER BY conname, oid", {table}))
+        keys.emplace_back(r.get<std::string>(0), r.get<std::string>(1));
+    return keys;
+}
+
+void add_unproven_keys(Oid under, const std::vector<std::pair<std::string, std::string>> &keys) {
+    for (const auto &[name, definition] : keys)
+        for (const pg::row leaf : pg::query("SELECT relid::text FROM pg_partition_tree($1::oid::regclass) WHERE isleaf UNION "
+                                            "SELECT oid::regclass::text FROM pg_class WHERE oid = $1 AND relkind = 'r'", {under}))
+            pg::query("ALTER TABLE " + leaf.get<std::string>(0) + " ADD CONSTRAINT " + name + " " + definition);
+}
+
 // The old table's keys are valid and the contents are equal, so the rows need no second check. The
 // parent's key takes a partition's over when that is marked as checked.
 void add_trusted_keys(Oid under, const std::vector<std::pair<std::string, std::string>> &keys) {
@@ -177,14 +194,16 @@ void swap_converted(work &w) {
         const pg::as_owner owner(s.old_table.owner);
         // Deparsed under the bare search_path, so that every name is qualified.
         s.collect();
-        const std::vector<std::pair<std::string, std::string>> keys = outgoing_keys(w.source);
+        const std::vector<std::pair<std::string, std::string>> keys = outgoing_keys(w.source), unproven = unproven_keys(w.source);
         remove_capture(w.source);
         s.rename();
         s.sequences(false);
         // On the old table they would go on guarding rows that nobody sees any more.
-        for (const auto &[name, definition] : keys)
-            pg::query("ALTER TABLE " + s.old_qualified() + " DROP CONSTRAINT " + name);
+        for (const auto *some : {&keys, &unproven})
+            for (const auto &[name, definition] : *some)
+                pg::query("ALTER TABLE " + s.old_qualified() + " DROP CONSTRAINT " + name);
         add_trusted_keys(w.staging, keys);
+        add_unproven_keys(w.staging, unproven);
         for (const auto &[name, definition] : keys)
             pg::query("ALTER TABLE " + s.final_name() + " ADD CONSTRAINT " + name + " " + definition);
         s.take_over();

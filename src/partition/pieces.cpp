@@ -11,6 +11,7 @@
 #include "pg/relation.hpp"
 #include "pg/steady_wal.hpp"
 #include "pg/transaction.hpp"
+#include "pg/wal_ahead.hpp"
 #include <algorithm>
 
 namespace dbopt::partition {
@@ -18,6 +19,8 @@ namespace dbopt::partition {
 namespace {
 
 constexpr int64_t smallest_for_helpers = 4096; // blocks: below that a process more costs more than it saves
+
+constexpr int64_t wal_of_a_piece = 128 << 20;
 
 bool any_pieces(Oid source) {
     return pg::scalar<bool>("SELECT EXISTS (SELECT FROM dbopt.partition_piece WHERE source = $1)", {source}).value_or(false);
@@ -96,6 +99,7 @@ piece_result do_next_piece(Oid source) {
         return pg::scalar<bool>("SELECT EXISTS (SELECT FROM dbopt.partition_piece WHERE source = $1 AND NOT done)", {source}).value_or(false)
                    ? piece_result::elsewhere : piece_result::none;
     }
+    pg::make_wal_ahead(wal_of_a_piece);
     tune_for_building();
     const pg::steady_wal calm;
     int64_t rows = 0;

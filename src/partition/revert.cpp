@@ -84,15 +84,6 @@ void note_differences(work &w) {
     pg::commit_and_restart();
 }
 
-// Its own triggers, policies and rules are out of date; the partitioned table's take their place.
-void clear_old(const work &w) {
-    const std::string name = pg::qualified_name(w.staging);
-    for (const pg::row r : pg::query("SELECT 'TRIGGER ' || quote_ident(tgname) FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal "
-                                     "UNION ALL SELECT 'RULE ' || quote_ident(rulename) FROM pg_rewrite WHERE ev_class = $1 "
-                                     "UNION ALL SELECT 'POLICY ' || quote_ident(polname) FROM pg_policy WHERE polrelid = $1", {w.staging}))
-        pg::query("DROP " + r.get<std::string>(0) + " ON " + name);
-}
-
 struct index_name {
     Oid index;
     std::string name;
@@ -102,6 +93,47 @@ std::vector<index_name> names_of_indexes(const work &finished) {
     for (const std::string &n : finished.index_names)
         all.push_back({static_cast<Oid>(std::stoul(n)), n.substr(n.find(' ') + 1)});
     return all;
+}
+
+std::vector<std::string> known_names(const work &finished) {
+    std::vector<std::string> all;
+    for (const index_name &n : names_of_indexes(finished))
+        all.push_back(n.name);
+    return all;
+}
+
+// On the old table, which nobody else uses.
+void build_indexes_made_since(const work &w, const work &finished) {
+    for (bool more = true; more;) {
+        tune_for_building();
+        more = build_index_made_since(w, known_names(finished), false);
+        store_work(w, "building indexes that were made since the conversion");
+        pg::commit_and_restart();
+    }
+}
+
+// Built for the way back: the index, and that of the partitioned table it was made like, if that is there.
+std::vector<std::pair<Oid, Oid>> passing_indexes(const work &w) {
+    std::vector<std::pair<Oid, Oid>> all;
+    for (const pg::row r : pg::query("SELECT i.indexrelid, coalesce((SELECT indexrelid FROM pg_index p WHERE p.indrelid = $2 AND x.relname = '_dbopt_' || p.indexrelid), 0) "
+                                     "FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = $1 AND x.relname ~ '^_dbopt_[0-9]+$'", {w.staging, w.source}))
+        all.emplace_back(r.get<Oid>(0), r.get<Oid>(1));
+    return all;
+}
+
+void drop_index(Oid index) {
+    const auto constraint = pg::scalar<std::string>("SELECT quote_ident(conname) FROM pg_constraint WHERE conindid = $1 AND contype IN ('p', 'u')", {index});
+    pg::query(constraint ? "ALTER TABLE " + pg::qualified_name(*pg::scalar<Oid>("SELECT indrelid::oid FROM pg_index WHERE indexrelid = $1", {index})) + " DROP CONSTRAINT " + *constraint
+                         : "DROP INDEX " + pg::qualified_name(index));
+}
+
+// Its own triggers, policies and rules are out of date; the partitioned table's take their place.
+void clear_old(const work &w) {
+    const std::string name = pg::qualified_name(w.staging);
+    for (const pg::row r : pg::query("SELECT 'TRIGGER ' || quote_ident(tgname) FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal "
+                                     "UNION ALL SELECT 'RULE ' || quote_ident(rulename) FROM pg_rewrite WHERE ev_class = $1 "
+                                     "UNION ALL SELECT 'POLICY ' || quote_ident(polname) FROM pg_policy WHERE polrelid = $1", {w.staging}))
+        pg::query("DROP " + r.get<std::string>(0) + " ON " + name);
 }
 
 // Each index of the old table gets its name back; the partitioned table's gives way.
@@ -119,6 +151,16 @@ void rename_back(const swapper &s, const work &finished) {
         pg::query((at[0].get<bool>(1) ? "ALTER TABLE " + pg::qualified_name(at[0].get<Oid>(2)) + " RENAME CONSTRAINT " + from
                                       : "ALTER INDEX " + schema + from + " RENAME") + " TO " + pg::quote_identifier(to));
     };
+    for (const auto &[index, like] : passing_indexes(s.w)) {
+        if (like == InvalidOid) { // dropped while it was built
+            drop_index(index);
+            continue;
+        }
+        std::string note;
+        const std::string name = pg::get_relation(like).name;
+        rename(like, free_name(s.old_table.schema_oid, name, s.away, note));
+        rename(index, name);
+    }
     for (const index_name &n : names_of_indexes(finished)) {
         std::string note;
         const auto taken = pg::scalar<Oid>("SELECT indexrelid::oid FROM pg_index JOIN pg_class x ON x.oid = indexrelid WHERE indrelid = $1 AND x.relname = $2", {s.w.source, n.name});
@@ -145,6 +187,7 @@ void swap_back(work &w, const work &finished) {
         for (const auto &[name, definition] : keys)
             pg::query("ALTER TABLE " + s.old_qualified() + " DROP CONSTRAINT " + name);
         add_trusted_keys(w.staging, keys);
+        add_unproven_keys(w.staging, unproven_keys(w.source));
         s.take_over();
     }
     s.run_privileged();
@@ -191,6 +234,9 @@ void restore_keys(const work &finished) {
 
 void give_up_revert(const work &w) {
     const pg::as_owner owner(pg::owner_of(w.source));
+    if (pg::find_relation(w.staging))
+        for (const auto &[index, like] : passing_indexes(w))
+            drop_index(index);
     remove_capture(w.source);
     forget_work(w.source);
 }
@@ -207,6 +253,7 @@ void revert(const work &finished) {
     }
     for (bool swapped = false; !swapped;) {
         work w = *load_work(finished.staging);
+        build_indexes_made_since(w, finished);
         const std::string storage = storage_now(w.source);
         note_differences(w);
         catch_up(w);
@@ -219,7 +266,7 @@ void revert(const work &finished) {
             pg::query("LOCK TABLE ONLY " + pg::qualified_name(w.staging) + " IN ACCESS EXCLUSIVE MODE");
             if (waiting_changes(w) > 0 || align_rights(w))
                 return false;
-            if (storage_now(w.source) != storage)
+            if (storage_now(w.source) != storage || build_index_made_since(w, known_names(finished), true))
                 return true; // what went past the trigger is found by another look
             refuse_if_altered(w);
             work back = w;

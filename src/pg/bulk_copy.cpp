@@ -163,8 +163,21 @@ void flush_wal() {
         call([&] { XLogFlush(upto); });
 }
 
+static bool has_tid_ranges(Relation r) {
+    return r->rd_tableam != nullptr && r->rd_tableam->scan_set_tidrange != nullptr && r->rd_tableam->scan_getnextslot_tidrange != nullptr;
+}
+
+bool has_tid_ranges(Oid relation) {
+    return call([&] {
+        Relation r = table_open(relation, AccessShareLock);
+        const bool has = has_tid_ranges(r);
+        table_close(r, AccessShareLock);
+        return has;
+    });
+}
+
 void require_tid_ranges(Relation r) {
-    if (r->rd_tableam == nullptr || r->rd_tableam->scan_set_tidrange == nullptr || r->rd_tableam->scan_getnextslot_tidrange == nullptr)
+    if (!has_tid_ranges(r))
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                         errmsg("%s cannot be read by ranges of row numbers", RelationGetRelationName(r)),
                         errdetail("It is a foreign table, or its access method lacks this.")));

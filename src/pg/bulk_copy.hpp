@@ -27,6 +27,7 @@ int64_t bulk_copy(const copy_request &request);
 uint32_t blocks_of(Oid relation);
 // Inside of call(): refuses what has no TID range scan, a call of which would end the process.
 void require_tid_ranges(struct RelationData *r);
+bool has_tid_ranges(Oid relation);
 // What this session wrote and committed, with synchronous_commit = off too, is on disk afterwards.
 void flush_wal();
 

@@ -3,7 +3,7 @@
 \set ON_ERROR_STOP off
 SET client_min_messages = error;
 SET timezone = 'UTC';
-SELECT plan(33);
+SELECT plan(34);
 CREATE SCHEMA conv;
 CREATE TABLE conv.kind (k int PRIMARY KEY);
 INSERT INTO conv.kind SELECT generate_series(0, 9);
@@ -74,8 +74,14 @@ SELECT is(count(*), 0::bigint, 'nor a function') FROM pg_proc WHERE proname LIKE
 SELECT ok(EXISTS (SELECT FROM dbopt.partition_sets WHERE parent = 'conv.ev'::regclass), 'it is managed from now on');
 
 CREATE TABLE conv.plain (id int PRIMARY KEY, d date NOT NULL);
+GRANT USAGE ON SCHEMA conv, dbopt TO conv_reader;
+GRANT SELECT ON conv.plain TO conv_reader;
+SET ROLE conv_reader;
+SELECT throws_ok($$SELECT * FROM dbopt.partition_convert_plan('conv.plain', 'd', '1 month')$$, '42501', NULL, 'a plan is for the owner');
+RESET ROLE;
 CALL dbopt.partition_convert_abort('conv.plain');
 SELECT throws_ok($$CALL dbopt.partition_convert_abort('conv.plain')$$, '55000', NULL, 'there is nothing to abort');
 SELECT * FROM finish();
 DROP SCHEMA conv CASCADE;
+REVOKE USAGE ON SCHEMA dbopt FROM conv_reader;
 DROP ROLE conv_reader;

@@ -3,7 +3,7 @@
 \set ON_ERROR_STOP off
 SET client_min_messages = error;
 SET timezone = 'UTC';
-SELECT plan(43);
+SELECT plan(48);
 CREATE SCHEMA rev;
 CREATE TABLE rev.kind (k int PRIMARY KEY);
 INSERT INTO rev.kind SELECT generate_series(0, 9);
@@ -59,6 +59,10 @@ DELETE FROM rev.ev WHERE id % 100 = 3;
 GRANT INSERT ON rev.ev TO rev_writer;
 REVOKE SELECT ON rev.ev FROM rev_reader;
 ALTER TABLE rev.ev ENABLE ROW LEVEL SECURITY;
+CREATE INDEX ev_late ON rev.ev (k, ts);
+COMMENT ON INDEX rev.ev_late IS 'late';
+ALTER TABLE rev.ev ADD CONSTRAINT ev_late_unique UNIQUE (old_id, ts);
+INSERT INTO rev.before SELECT replace(what, ' ON ONLY ', ' ON ') FROM rev.facts() WHERE what LIKE '%ev_late%';
 CREATE TABLE rev.truth AS TABLE rev.ev;
 CREATE TABLE rev.fired_before AS TABLE rev.fired;
 
@@ -81,6 +85,7 @@ SELECT is((SELECT kind FROM dbopt.partition_conversions WHERE kind = 'revert'), 
 CALL dbopt.partition_convert('rev.ev', 'ts', '1 month');
 SELECT is(count(*), 0::bigint, 'partition_convert gives the way back up') FROM dbopt.partition_work WHERE kind = 'revert';
 SELECT is(count(*), 0::bigint, 'with its triggers') FROM pg_trigger WHERE tgname LIKE '\_dbopt\_%';
+SELECT is(count(*), 0::bigint, 'and the indexes it had built') FROM pg_class WHERE relname LIKE '\_dbopt\_%' AND relnamespace = 'rev'::regnamespace;
 DELETE FROM rev.ev WHERE id = 1 AND ts = '2026-04-01';
 TRUNCATE rev.fired_before;
 INSERT INTO rev.fired_before TABLE rev.fired;
@@ -98,6 +103,7 @@ REVOKE INSERT ON rev.ev FROM rev_writer;
 GRANT SELECT ON rev.ev TO rev_reader;
 ALTER TABLE rev.ev DISABLE ROW LEVEL SECURITY;
 SELECT set_eq('SELECT what FROM rev.facts()', 'SELECT what FROM rev.before', 'in the catalogs all is as before the conversion');
+SELECT is(obj_description('rev.ev_late'::regclass, 'pg_class'), 'late', 'indexes that were made since, with their comments, too');
 SELECT is(count(*), 0::bigint, 'the lost foreign key is back: no child without its row') FROM rev.child c WHERE NOT EXISTS (SELECT FROM rev.ev WHERE id = ev_id);
 SELECT is(nextval(pg_get_serial_sequence('rev.ev', 'id')), 3501::bigint, 'identity goes on');
 SELECT is(nextval(pg_get_serial_sequence('rev.ev', 'old_id')), 3502::bigint, 'so does serial');
@@ -126,6 +132,16 @@ CALL dbopt.partition_convert_abort('rev.ev_old');
 SELECT is(relkind::text, 'r', 'and back, the old table being named') FROM pg_class WHERE oid = 'rev.ev'::regclass;
 SELECT set_eq('SELECT what FROM rev.facts()', 'SELECT what FROM rev.before', 'in the catalogs all is as before');
 SELECT is((SELECT count(*) FROM rev.ev), (SELECT count(*) FROM rev.ev_partitioned), 'a partition that was emptied is empty');
+
+-- a foreign key that was never checked
+CREATE TABLE rev.loose (id bigint, ts timestamptz, k int, PRIMARY KEY (id, ts));
+INSERT INTO rev.loose VALUES (1, '2026-01-01', 77);
+ALTER TABLE rev.loose ADD CONSTRAINT unchecked FOREIGN KEY (k) REFERENCES rev.kind NOT VALID;
+CALL dbopt.partition_convert('rev.loose', 'ts', '1 year', accept_lost_constraints => true);
+SELECT is((SELECT count(*) FROM rev.loose WHERE k = 77 AND 'p' = (SELECT relkind FROM pg_class WHERE oid = 'rev.loose'::regclass)), 1::bigint, 'a row that breaks a key that is not valid is converted');
+SELECT throws_ok($$INSERT INTO rev.loose VALUES (2, '2026-02-02', 78)$$, '23503', NULL, 'new rows must keep it');
+CALL dbopt.partition_convert_abort('rev.loose');
+SELECT is((SELECT string_agg(conname || convalidated, ',') FROM pg_constraint WHERE conrelid = 'rev.loose'::regclass AND contype = 'f'), 'uncheckedfalse', 'and it is there on the way back');
 
 -- refusals
 CREATE TABLE rev.ad (id bigint, ts timestamptz, PRIMARY KEY (id, ts));
