@@ -81,14 +81,26 @@ bool build_next_index(const work &w) {
     return false;
 }
 
-// Indexes of the source that neither have one of these names nor are on staging under a passing one.
-// Builds the first of them; false when there is none.
+namespace {
+
+// On the old table: a primary key, or an index of the same definition, under whatever name. (After a dump
+// and its restore the known names may be those of other indexes, and anybody may have renamed one.)
+bool has_alike(Oid table, Oid index) {
+    return pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_index o, pg_index n WHERE o.indrelid = $1 AND o.indisvalid AND n.indexrelid = $2 AND (o.indisprimary AND n.indisprimary "
+                            "OR regexp_replace(pg_get_indexdef(o.indexrelid), '^.*? USING ', '') = regexp_replace(pg_get_indexdef(n.indexrelid), '^.*? USING ', '')))",
+                            {table, index}).value_or(true);
+}
+
+} // namespace
+
+// Indexes of the source that neither have one of these names nor are on staging. Builds the first of them;
+// false when there is none.
 bool build_index_made_since(const work &w, const std::vector<std::string> &known, bool only_look) {
     const pg::as_owner owner(pg::owner_of(w.source));
     for (const index_recipe &r : recipes(w)) {
         const std::string name = pg::get_relation(r.index).name;
         if (std::find(known.begin(), known.end(), name) != known.end() ||
-            *pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE indrelid = $1 AND relname = $2)", {w.staging, r.name()}))
+            *pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_index JOIN pg_class c ON c.oid = indexrelid WHERE indrelid = $1 AND relname = $2)", {w.staging, r.name()}) || has_alike(w.staging, r.index))
             continue;
         if (only_look)
             return true;
