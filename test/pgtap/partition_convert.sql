@@ -44,7 +44,7 @@ SELECT is(relkind::text, 'r', 'losses are not taken unasked') FROM pg_class WHER
 DROP MATERIALIZED VIEW conv.mat;
 SELECT is(count(*), 0::bigint, 'and nothing was begun') FROM dbopt.partition_conversions;
 
-CALL dbopt.partition_convert('conv.ev', 'ts', '1 month', accept_lost_constraints => true);
+CALL dbopt.partition_convert('conv.ev', 'ts', '1 month', max_lock => '10 s', accept_lost_constraints => true);
 SELECT is(relkind::text, 'p', 'it is partitioned') FROM pg_class WHERE oid = 'conv.ev'::regclass;
 SELECT is(phase, 'done', 'and the view says so') FROM dbopt.partition_conversions;
 SELECT set_eq('SELECT id, ts, k, body, old_id, twice FROM conv.ev', 'SELECT id, ts, k, body, old_id, twice FROM conv.before', 'every row is there, equal by value');

@@ -74,7 +74,7 @@ CREATE FUNCTION bound.reads() RETURNS SETOF bound.big LANGUAGE sql BEGIN ATOMIC 
 CREATE TABLE bound.names_it (t text DEFAULT 'bound.big'::regclass::text);
 SELECT set_eq($$SELECT item FROM dbopt.partition_convert_plan('bound.big', 'id', '100', accept_lost_constraints => true) WHERE kind = 'obstacle'$$,
     '{bound.whole.x,bound.reads(),default value for column t of table bound.names_it}'::text[], 'a view of whole rows, a bound body that returns them, a constant');
-CALL dbopt.partition_convert('bound.big', 'id', '100', accept_lost_constraints => true);
+CALL dbopt.partition_convert('bound.big', 'id', '100', max_lock => '10 s', accept_lost_constraints => true);
 SELECT is(relkind::text, 'r', 'these are not to be accepted') FROM pg_class WHERE oid = 'bound.big'::regclass;
 SELECT is(count(*), 0::bigint, 'and nothing was begun') FROM dbopt.partition_work;
 DROP VIEW bound.whole;
@@ -99,7 +99,7 @@ CREATE FUNCTION bound.rules() RETURNS TABLE (what text) LANGUAGE sql AS $$
 CREATE TABLE bound.rules_before AS SELECT * FROM bound.rules();
 SELECT is((SELECT count(*) FROM bound.comments_before), 11::bigint, 'eleven comments');
 
-CALL dbopt.partition_convert('bound.big', 'id', '100', accept_lost_constraints => true);
+CALL dbopt.partition_convert('bound.big', 'id', '100', max_lock => '10 s', accept_lost_constraints => true);
 SELECT is(relkind::text, 'p', 'converted') FROM pg_class WHERE oid = 'bound.big'::regclass;
 INSERT INTO bound.names VALUES (2000, 'by view');
 INSERT INTO bound.inbox VALUES (2001, 'by rule');
@@ -176,7 +176,7 @@ DROP TABLE bound.big_partitioned;
 DROP RULE own_off ON bound.big;
 ALTER TABLE bound.big DROP CONSTRAINT short;
 SELECT dbopt.pause('partition') \g /dev/null
-CALL dbopt.partition_convert('bound.big', 'id', '1000', accept_lost_constraints => true, method => 'adopt');
+CALL dbopt.partition_convert('bound.big', 'id', '1000', max_lock => '10 s', accept_lost_constraints => true, method => 'adopt');
 SELECT is(relkind::text, 'p', 'adopted') FROM pg_class WHERE oid = 'bound.big'::regclass;
 INSERT INTO bound.names VALUES (1500, 'by view');
 SELECT is(count(*), 1::bigint, 'rules write to the new table') FROM bound.big WHERE id = 1500;
