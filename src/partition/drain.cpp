@@ -72,9 +72,11 @@ void refuse_what_cannot_be(const open_set &s, const pg::partition_entry &from) {
            "ALTER TABLE " + name + " NO FORCE ROW LEVEL SECURITY, for the time.");
     if (from.owner != s.table.owner)
         no("It belongs to another role than its parent.", "ALTER TABLE " + name + " OWNER TO " + pg::quote_identifier(pg::role_name(s.table.owner)));
-    for (const plan_row &r : dependents_of(from.relation))
+    for (const plan_row &r : dependents_of(from.relation, false))
         if (r.kind == "obstacle" && !r.command.starts_with("ALTER PUBLICATION"))
             no(r.item + " " + r.detail, r.command);
+    if (const auto rule = pg::scalar<std::string>("SELECT quote_ident(rulename) FROM pg_rewrite WHERE ev_class = $1", {from.relation}))
+        no(*rule + " is a rule of it.", "Drop the rule, and make it again on the parent.");
     if (const auto key = pg::scalar<std::string>("SELECT format('%s of %s', quote_ident(conname), conrelid::regclass) FROM pg_constraint "
                                                  "WHERE confrelid IN ($1, $2) AND contype = 'f' AND conparentid = 0", {s.table.relation, from.relation}))
         no("Foreign key " + *key + " refers to the table, and PostgreSQL detaches no partition that is referred to.",
