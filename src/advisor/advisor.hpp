@@ -13,6 +13,8 @@ struct weighted_query {
     double weight = 1;
     int64_t query_id = 0; // 0: as the server computes it, or its position
     Oid role = InvalidOid; // plan as this role, contained; InvalidOid: as the caller
+    std::string path;      // and under these schemas, with the temporary ones last
+    bool utility = false;  // DECLARE CURSOR, COPY …: carries a query, or has no plan
     std::vector<pg::whatif::engine::bound> parameters; // sampled values of $1 …
     double rows = 0; // returned or changed so far, of an observed statement
     std::vector<std::string> steady = {}, passing = {}; // parameters that had one value in all samples, or not

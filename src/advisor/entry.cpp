@@ -22,6 +22,7 @@ DBOPT_FUNCTION(dbopt_index_suggest) {
         for (size_t i = 0; i < texts.size(); ++i)
             o.queries.push_back({.text = texts[i],
                                  .weight = weights.empty() ? 1 : weights[i],
+                                 .path = {},
                                  .parameters = {}});
     } else {
         o.observed = true;
@@ -57,7 +58,7 @@ DBOPT_FUNCTION(dbopt_search_figures) {
     advisor::suggest_options o{.queries = {}, .budget_bytes = {}, .max_indexes = {},
                                .methods = {"btree", "gin", "brin", "hash"}, .measure = &figures};
     for (const std::string &query : args.get<std::vector<std::string>>(0))
-        o.queries.push_back({.text = query, .parameters = {}});
+        o.queries.push_back({.text = query, .path = {}, .parameters = {}});
     advisor::suggest(o);
     return args.record({std::round(figures.plans_per_s), std::round(figures.recostings_per_s),
                         rounded(figures.median_error_pct), rounded(figures.p90_error_pct)});

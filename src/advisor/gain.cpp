@@ -18,9 +18,9 @@ workload_gain gain_of_index(Oid index) {
         double with = 0, without = 0;
         bool concerned = false;
         const auto failed = pg::subtransaction([&] {
-            // Of the worker's own role, too: its search_path is not what that role's sessions have.
-            const role_scope as(OidIsValid(q.role) ? q.role : pg::caller());
+            const role_scope as(q.role, q.path);
             const int n = engine.add_query(q.text, q.parameters);
+            refuse_temporary(engine, n);
             const auto [cost, uses] = engine.inspect(n);
             for (const pg::whatif::relation_use &u : uses)
                 concerned = concerned || u.relation == table;

@@ -56,6 +56,14 @@ SELECT relation, index, method, size_bytes, scans, rows_fetched,
 FROM dbopt.index_usage;
 COMMENT ON VIEW dbopt.index_effectiveness IS 'how much each index reads per scan and what follows from it';
 
+-- The index begins with these columns, in any order.
+CREATE FUNCTION dbopt._serves_key(index oid, columns int2[]) RETURNS boolean
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM pg_index AS i WHERE i.indexrelid = index AND i.indisvalid AND i.indpred IS NULL
+        AND i.indnkeyatts >= cardinality(columns) AND (i.indkey::int2[])[0:cardinality(columns) - 1] @> columns)
+$$;
+COMMENT ON FUNCTION dbopt._serves_key IS 'internal: whether an index finds the rows that refer to a key';
+
 CREATE VIEW dbopt.index_unused AS
 SELECT relation, index, size_bytes, counted_since,
     CASE WHEN now() - counted_since < interval '14 days'
@@ -67,13 +75,20 @@ SELECT relation, index, size_bytes, counted_since,
 FROM dbopt.index_usage
 WHERE scans = 0 AND is_valid AND NOT is_unique AND NOT is_primary AND NOT backs_constraint
     AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indexrelid = index AND (i.indisreplident OR i.indisclustered))
-    AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = index);
+    AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = index)
+    -- a foreign key whose referencing side no other index serves
+    AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.contype = 'f' AND k.conrelid = relation
+        AND dbopt._serves_key(index, k.conkey)
+        AND NOT EXISTS (SELECT FROM pg_index AS o WHERE o.indrelid = k.conrelid AND o.indexrelid <> index
+            AND dbopt._serves_key(o.indexrelid, k.conkey)
+            -- of several such ones that nobody reads, the oldest stays
+            AND (o.indexrelid < index OR o.indisunique OR pg_stat_get_numscans(o.indexrelid) > 0)));
 COMMENT ON VIEW dbopt.index_unused IS
-'indexes that no query has read since the statistics began and that guard no rule; never a unique, primary, constraint, replica-identity or partition''s index';
+'indexes that no query has read since the statistics began and that guard no rule; never a unique, primary, constraint, replica-identity or partition''s index, nor the only one on a foreign key''s columns';
 
 CREATE VIEW dbopt.index_redundant AS
 SELECT DISTINCT ON (a.indexrelid) a.indrelid::regclass AS relation, a.indexrelid::regclass AS index, b.indexrelid::regclass AS covered_by,
-    CASE WHEN a.indkey::text = b.indkey::text AND a.indnkeyatts = b.indnkeyatts THEN 'duplicate' ELSE 'prefix' END
+    CASE WHEN a.indnkeyatts = b.indnkeyatts AND a.indnatts = b.indnatts THEN 'duplicate' ELSE 'prefix' END
         AS kind,
     dbopt._bytes(a.indexrelid) AS size_bytes,
     'DROP INDEX CONCURRENTLY ' || a.indexrelid::regclass || ';' AS command
@@ -81,24 +96,32 @@ FROM pg_index AS a
 JOIN pg_class AS ca ON ca.oid = a.indexrelid
 JOIN pg_index AS b ON b.indrelid = a.indrelid AND b.indexrelid <> a.indexrelid
 JOIN pg_class AS cb ON cb.oid = b.indexrelid AND cb.relam = ca.relam
-WHERE ca.relkind = 'i' AND ca.relam = 403 AND a.indisvalid AND b.indisvalid AND a.indislive AND b.indislive
+WHERE ca.relkind = 'i' AND a.indisvalid AND b.indisvalid AND a.indislive AND b.indislive
     AND NOT a.indisunique AND NOT a.indisprimary AND NOT a.indisexclusion AND NOT a.indisreplident
     AND NOT a.indisclustered
-    AND a.indpred IS NULL AND b.indpred IS NULL
-    AND a.indexprs IS NULL AND b.indexprs IS NULL
-    AND a.indnatts = a.indnkeyatts AND a.indnkeyatts <= b.indnkeyatts
-    AND (b.indkey::int2[])[0:a.indnkeyatts - 1] = (a.indkey::int2[])[0:a.indnkeyatts - 1]
-    AND (b.indclass::oid[])[0:a.indnkeyatts - 1] = (a.indclass::oid[])[0:a.indnkeyatts - 1]
-    AND (b.indcollation::oid[])[0:a.indnkeyatts - 1] = (a.indcollation::oid[])[0:a.indnkeyatts - 1]
-    AND (b.indoption::int2[])[0:a.indnkeyatts - 1] = (a.indoption::int2[])[0:a.indnkeyatts - 1]
+    AND CASE WHEN ca.relam = 403 THEN
+        a.indnatts = a.indnkeyatts AND a.indnkeyatts <= b.indnkeyatts
+        AND (b.indkey::int2[])[0:a.indnkeyatts - 1] = (a.indkey::int2[])[0:a.indnkeyatts - 1]
+        AND (b.indclass::oid[])[0:a.indnkeyatts - 1] = (a.indclass::oid[])[0:a.indnkeyatts - 1]
+        AND (b.indcollation::oid[])[0:a.indnkeyatts - 1] = (a.indcollation::oid[])[0:a.indnkeyatts - 1]
+        -- the same order, or exactly the reverse: a b-tree is read both ways
+        AND ((b.indoption::int2[])[0:a.indnkeyatts - 1] = (a.indoption::int2[])[0:a.indnkeyatts - 1]
+            OR (b.indoption::int2[])[0:a.indnkeyatts - 1]
+                = ARRAY(SELECT (o.flags # 3)::int2 FROM unnest(a.indoption::int2[]) WITH ORDINALITY AS o(flags, n) ORDER BY o.n))
+        AND pg_get_expr(a.indpred, a.indrelid) IS NOT DISTINCT FROM pg_get_expr(b.indpred, b.indrelid)
+        AND (a.indexprs IS NULL OR NOT EXISTS (SELECT FROM generate_series(1, a.indnkeyatts) AS n
+            WHERE pg_get_indexdef(a.indexrelid, n, false) IS DISTINCT FROM pg_get_indexdef(b.indexrelid, n, false)))
+        -- other methods: the same in every respect
+        ELSE substr(pg_get_indexdef(a.indexrelid), strpos(pg_get_indexdef(a.indexrelid), ' USING '))
+            = substr(pg_get_indexdef(b.indexrelid), strpos(pg_get_indexdef(b.indexrelid), ' USING ')) END
     AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = a.indexrelid)
     AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = a.indexrelid)
     -- of two equal ones the younger is the redundant one
-    AND (a.indnatts < b.indnatts OR b.indisunique OR a.indexrelid > b.indexrelid)
+    AND (a.indnatts < b.indnatts OR b.indisunique OR b.indisexclusion OR a.indexrelid > b.indexrelid)
     AND ca.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace, 'dbopt'::regnamespace)
 ORDER BY a.indexrelid, b.indexrelid;
 COMMENT ON VIEW dbopt.index_redundant IS
-'plain b-trees that another index on the same table serves as well: duplicates and prefixes; never a unique, constraint, partial or expression index';
+'indexes that another one on the same table serves as well: duplicates (a b-tree''s reverse is one) and prefixes of b-trees; never a unique or constraint''s index';
 
 CREATE VIEW dbopt.index_invalid AS
 SELECT i.indrelid::regclass AS relation, i.indexrelid::regclass AS index, dbopt._bytes(i.indexrelid) AS size_bytes,
@@ -107,9 +130,11 @@ SELECT i.indrelid::regclass AS relation, i.indexrelid::regclass AS index, dbopt.
         THEN 'wait: it is being built'
         WHEN c.relname ~ '_ccold[0-9]*$' THEN 'DROP INDEX CONCURRENTLY ' || i.indexrelid::regclass || ';'
         WHEN c.relname ~ '_ccnew[0-9]*$' THEN 'DROP INDEX CONCURRENTLY ' || i.indexrelid::regclass || ';'
+        -- An index of a partitioned table becomes valid when every partition has its part.
+        WHEN c.relkind = 'I' THEN 'DROP INDEX ' || i.indexrelid::regclass || ';'
         ELSE 'REINDEX INDEX CONCURRENTLY ' || i.indexrelid::regclass || ';' END AS command
 FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
-WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relnamespace <> 'pg_toast'::regnamespace;
+WHERE NOT i.indisvalid AND c.relkind IN ('i', 'I') AND c.relnamespace <> 'pg_toast'::regnamespace;
 COMMENT ON VIEW dbopt.index_invalid IS 'leftovers of concurrent builds that failed: they cost every write and serve no query';
 
 CREATE VIEW dbopt.foreign_keys_unindexed AS
@@ -121,9 +146,7 @@ SELECT k.conrelid::regclass AS relation, k.conname AS constraint_name, k.confrel
     'each DELETE or key UPDATE of ' || k.confrelid::regclass || ' reads all of it' AS reason
 FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE k.contype = 'f' AND c.relkind IN ('r', 'p') AND k.conparentid = 0 AND n.nspname <> 'dbopt'
-    AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = k.conrelid AND i.indisvalid AND i.indpred IS NULL
-        AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey
-        AND i.indnkeyatts >= cardinality(k.conkey));
+    AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = k.conrelid AND dbopt._serves_key(i.indexrelid, k.conkey));
 COMMENT ON VIEW dbopt.foreign_keys_unindexed IS 'foreign keys whose referencing side has no index that begins with their columns';
 
 GRANT SELECT ON dbopt.index_usage, dbopt.index_effectiveness, dbopt.index_unused, dbopt.index_redundant,
@@ -162,8 +185,16 @@ CREATE TABLE dbopt._index_build (
 COMMENT ON TABLE dbopt._index_build IS 'internal: every index_apply and what became of it';
 CREATE INDEX _index_build_open ON dbopt._index_build (build_id) WHERE status = 'building';
 
+-- to_regclass() raises an error where the reader may not use the schema.
+CREATE FUNCTION dbopt._relation_named(schema_name text, relation_name text) RETURNS regclass
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.oid::regclass FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = schema_name AND c.relname = relation_name
+$$;
+COMMENT ON FUNCTION dbopt._relation_named IS 'internal: the relation of that name; NULL when there is none, whatever the reader may use';
+
 CREATE VIEW dbopt.index_builds AS
-SELECT b.build_id, b.run_id, to_regclass(format('%I.%I', c.nspname, c.relname)) AS relation,
+SELECT b.build_id, b.run_id, c.oid::regclass AS relation,
     format('%I.%I', b.index_schema, b.index_name) AS index, b.status,
     CASE WHEN b.status = 'building' THEN coalesce(r.status, 'gone') || coalesce(': ' || p.phase, '')
         ELSE b.detail END AS detail,
@@ -171,7 +202,7 @@ SELECT b.build_id, b.run_id, to_regclass(format('%I.%I', c.nspname, c.relname)) 
     b.command, b.verify, b.requested_by, b.requested_at, b.finished_at,
     1000 * extract(epoch FROM r.finished_at - r.started_at)::float8 AS build_ms,
     b.estimated_ms, b.estimated_bytes,
-    dbopt._bytes(to_regclass(format('%I.%I', b.index_schema, b.index_name))) AS size_bytes,
+    dbopt._bytes(dbopt._relation_named(b.index_schema, b.index_name)) AS size_bytes,
     b.cost_before, b.cost_after, b.latency_before_ms, b.latency_after_ms, b.watched_until, b.parent_id
 FROM dbopt._index_build AS b
 LEFT JOIN (SELECT c.oid, c.relname, n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace) AS c
@@ -204,7 +235,7 @@ CREATE VIEW dbopt._index_expected_missing AS
 SELECT e.*, EXISTS (SELECT FROM dbopt._index_build AS b WHERE b.run_id = e.run_id AND b.status = 'building') AS building
 FROM dbopt.index_expected AS e
 WHERE NOT EXISTS (SELECT FROM dbopt._index_build AS b JOIN pg_index AS i
-    ON i.indexrelid = to_regclass(format('%I.%I', b.index_schema, b.index_name)) AND i.indrelid = b.relation
+    ON i.indexrelid = dbopt._relation_named(b.index_schema, b.index_name) AND i.indrelid = b.relation
     WHERE b.run_id = e.run_id AND b.parent_id IS NULL AND i.indisvalid);
 COMMENT ON VIEW dbopt._index_expected_missing IS 'internal: expected indexes that are not there now';
 GRANT SELECT ON dbopt._index_expected_missing TO pg_monitor;
@@ -312,8 +343,8 @@ BEGIN
     -- Raises unless the text is exactly one statement that can be planned.
     PERFORM pg_catalog.count(*) FROM dbopt.index_whatif(query, '{}');
     BEGIN
-        EXECUTE CASE WHEN execute THEN 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ' ELSE 'EXPLAIN (FORMAT JSON) ' END
-            || query INTO plan;
+        EXECUTE pg_catalog.concat(CASE WHEN execute THEN 'EXPLAIN (ANALYZE, BUFFERS, VERBOSE, FORMAT JSON) '
+            ELSE 'EXPLAIN (VERBOSE, FORMAT JSON) ' END, query) INTO plan;
         IF execute THEN -- whatever the query changed is undone
             RAISE EXCEPTION USING ERRCODE = 'ZZ0DB', MESSAGE = 'undo';
         END IF;
@@ -331,6 +362,14 @@ BEGIN
     RETURN QUERY SELECT g.rank, g.relation, g.ddl, g.benefit_pct FROM dbopt.index_suggest(ARRAY[query], max_indexes => 3) AS g;
 END $$;
 COMMENT ON FUNCTION dbopt._explain_advice IS 'internal: indexes for one statement, its names resolved as its author meant them';
+
+-- EXPLAIN (VERBOSE) writes a column as its table's alias, a dot, and the name as quote_ident makes it. Literals name none.
+CREATE FUNCTION dbopt._names_column(condition text, column_name name) RETURNS boolean
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM regexp_matches(regexp_replace(condition, $x$'(''|[^'])*'$x$, '?', 'g'),
+        $x$\.("(?:""|[^"])+"|[a-z_][a-z0-9_]*)$x$, 'g') AS w WHERE w[1] = quote_ident(column_name))
+$$;
+COMMENT ON FUNCTION dbopt._names_column IS 'internal: whether a condition as EXPLAIN prints it names the column';
 
 CREATE FUNCTION dbopt.explain(query text, execute boolean = false,
     path text = pg_catalog.current_setting('search_path'))
@@ -350,8 +389,10 @@ BEGIN
         SELECT j, j OPERATOR(pg_catalog.->>) 'Node Type' AS kind,
             pg_catalog.concat_ws(' on ', j OPERATOR(pg_catalog.->>) 'Node Type', j OPERATOR(pg_catalog.->>) 'Relation Name') AS label,
             (SELECT c.oid FROM pg_catalog.pg_class AS c
+             JOIN pg_catalog.pg_namespace AS s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
              WHERE c.relname::pg_catalog.text OPERATOR(pg_catalog.=) (j OPERATOR(pg_catalog.->>) 'Relation Name')
-                 AND c.relkind IN ('r', 'm') ORDER BY pg_catalog.pg_table_is_visible(c.oid) DESC LIMIT 1) AS relation
+                 AND s.nspname::pg_catalog.text OPERATOR(pg_catalog.=) (j OPERATOR(pg_catalog.->>) 'Schema')
+                 AND c.relkind IN ('r', 'm')) AS relation
         FROM nodes
     LOOP
         planned := (n.j->>'Plan Rows')::float8;
@@ -367,7 +408,7 @@ BEGIN
                         n.relation::pg_catalog.regclass,
                         (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(a.attname), ', ') FROM pg_catalog.pg_attribute AS a
                          WHERE a.attrelid = n.relation AND a.attnum > 0
-                             AND (coalesce(n.j->>'Filter', '') || coalesce(n.j->>'Index Cond', '')) ~ ('\m' || a.attname || '\M')))
+                             AND dbopt._names_column(coalesce(n.j->>'Filter', '') || coalesce(n.j->>'Index Cond', ''), a.attname)))
                     ELSE pg_catalog.format('ANALYZE %s;', n.relation::pg_catalog.regclass) END;
         END IF;
         IF n.relation IS NOT NULL THEN

@@ -21,7 +21,7 @@ struct workload {
     std::vector<double> weight, cost;
     std::vector<int64_t> id;
     std::vector<int> position, relations;
-    std::vector<Oid> role;
+    std::vector<std::pair<Oid, std::string>> who; // role and search_path
 };
 
 void check(const suggest_options &o) {
@@ -56,10 +56,41 @@ std::string shortened(const std::string &text) {
     return text.size() > 60 ? line + " ..." : line;
 }
 
+// Observed statements that cannot be planned, told once, by reason.
+class omissions {
+  public:
+    void add(const std::string &why) {
+        ++count_;
+        if (const auto i = std::find_if(reasons_.begin(), reasons_.end(), [&](const auto &r) { return r.first == why; });
+            i != reasons_.end())
+            ++i->second;
+        else
+            reasons_.emplace_back(why, 1);
+    }
+    void tell(size_t of) {
+        if (count_ == 0)
+            return;
+        std::stable_sort(reasons_.begin(), reasons_.end(), [](const auto &a, const auto &b) { return a.second > b.second; });
+        constexpr size_t most = 5;
+        std::string detail;
+        for (size_t i = 0; i < std::min(most, reasons_.size()); ++i)
+            detail += (i > 0 ? "\n" : "") + std::to_string(reasons_[i].second) + ": " + reasons_[i].first;
+        if (reasons_.size() > most)
+            detail += "\nand " + std::to_string(reasons_.size() - most) + " other reasons";
+        pg::notice(std::to_string(count_) + " of " + std::to_string(of) +
+                       " observed statements cannot be planned and do not count", detail, "");
+    }
+
+  private:
+    size_t count_ = 0;
+    std::vector<std::pair<std::string, int>> reasons_;
+};
+
 // Parses and plans every query; those that fail are skipped with a warning.
 workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
     workload w;
     std::optional<pg::error> first;
+    omissions skipped;
     std::vector<std::pair<int, std::vector<whatif::relation_use>>> inspected;
     for (size_t i = 0; i < o.queries.size(); ++i) {
         const weighted_query &q = o.queries[i];
@@ -69,15 +100,18 @@ workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
         double cost = 0;
         std::vector<whatif::relation_use> uses;
         auto failed = pg::subtransaction([&] {
-            const role_scope as(q.role);
+            const role_scope as(q.role, q.path);
             number = engine.add_query(q.text, q.parameters);
+            if (o.observed)
+                refuse_temporary(engine, number);
             std::tie(cost, uses) = engine.inspect(number);
         });
         if (failed) {
             if (number >= 0)
                 engine.forget_last();
             if (o.observed) {
-                pg::debug("a captured query is skipped: " + std::string(failed->message()));
+                if (!q.utility) // most of those have no plan
+                    skipped.add(failed->message());
                 continue;
             }
             pg::warning("query " + std::to_string(i + 1) + " is skipped: " + failed->message(),
@@ -102,8 +136,9 @@ workload read(whatif::engine &engine, universe &all, const suggest_options &o) {
         const int64_t id = q.query_id != 0 ? q.query_id : engine.query_id(number);
         w.id.push_back(id != 0 ? id : static_cast<int64_t>(i + 1));
         w.position.push_back(static_cast<int>(i));
-        w.role.push_back(q.role);
+        w.who.emplace_back(q.role, q.path);
     }
+    skipped.tell(static_cast<size_t>(std::count_if(o.queries.begin(), o.queries.end(), [](const weighted_query &q) { return !q.utility; })));
     if (w.weight.empty() && first)
         throw std::move(*first);
     for (const auto &[number, uses] : inspected)
@@ -120,7 +155,7 @@ std::vector<std::vector<int>> rivals(whatif::engine &engine, const universe &all
             ids.push_back(all[i].engine_id);
     if (ids.empty())
         return {};
-    const role_scope as(w.role[query]);
+    const role_scope as(w.who[query].first, w.who[query].second);
     std::vector<std::vector<int>> out = engine.price(query, ids);
     for (std::vector<int> &purpose : out)
         for (int &id : purpose)
@@ -157,7 +192,7 @@ void weigh_gambles(whatif::engine &engine, const universe &all, const workload &
     for (const std::vector<int> &some : {q->relevant, q->shared})
         for (const int i : some)
             shown.push_back(all[i].engine_id);
-    const role_scope as(w.role[query]);
+    const role_scope as(w.who[query].first, w.who[query].second);
     const double without = engine.plan(query, shown).cost;
     constexpr size_t most = 24;
     for (size_t g = 0; g < std::min(most, gamblers.size()); ++g) {
@@ -203,7 +238,7 @@ core::search_result search(whatif::engine &engine, universe &all, const workload
             std::vector<int> ids;
             for (const int i : set)
                 ids.push_back(all[i].engine_id);
-            const role_scope as(w.role[q]);
+            const role_scope as(w.who[q].first, w.who[q].second);
             const whatif::outcome outcome = engine.plan(q, ids);
             return translated(outcome, by_engine);
         },
@@ -230,7 +265,7 @@ search_figures measure(whatif::engine &engine, const universe &all, const worklo
         std::vector<int> ids;
         for (const int i : set)
             ids.push_back(all[i].engine_id);
-        const role_scope as(w.role[q]);
+        const role_scope as(w.who[q].first, w.who[q].second);
         return engine.plan(static_cast<int>(q), ids).cost;
     };
     std::vector<std::vector<int>> pools;

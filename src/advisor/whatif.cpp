@@ -74,8 +74,9 @@ whatif_result what_if(const std::string &query, const std::vector<std::string> &
 
 std::optional<std::string> plan_problem(const std::string &query, Oid role) {
     pg::whatif::engine engine;
+    const std::string path = pg::temporary_last(pg::search_path_of(role));
     const auto failed = pg::subtransaction([&] {
-        const role_scope as(role);
+        const role_scope as(role, path);
         engine.inspect(engine.add_query(query));
     });
     return failed ? std::optional<std::string>(failed->message()) : std::nullopt;

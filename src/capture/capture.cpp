@@ -3,6 +3,7 @@
 #include "capture/slow_log.hpp"
 #include "capture/texts.hpp"
 #include "pg/file_store.hpp"
+#include "pg/search_path.hpp"
 #include "pg/settings.hpp"
 
 namespace dbopt::capture {
@@ -74,19 +75,25 @@ void on_end(const pg::statement_end &e) {
         s->min_ns.store(e.run_ns, relaxed);
     if (e.run_ns > s->max_ns.load(relaxed))
         s->max_ns.store(e.run_ns, relaxed);
+    bool textless = false;
     recent &r = recently[(reinterpret_cast<uintptr_t>(s) / sizeof(slot)) % 64];
     if (r.where != s || r.transaction != e.local_transaction) {
         r = {s, e.local_transaction};
         s->transactions.fetch_add(1, relaxed);
         // The start of the transaction: no clock is read for this.
         s->last_seen.store(static_cast<uint64_t>(GetCurrentStatementStartTimestamp()), relaxed);
+        textless = s->text_length.load(relaxed) == 0; // there was no room
     }
-    if (fresh)
-        store_text(s, e);
-    if (e.parameters != nullptr && sample_every > 0 && (fresh || --until_sample == 0)) {
-        until_sample = static_cast<uint32_t>(sample_every);
-        if (!e.failed)
-            store_sample(s, e);
+    if (fresh || textless)
+        store_text(s, e, pg::search_path_now());
+    if (e.parameters != nullptr && sample_every > 0) {
+        const auto every = static_cast<uint32_t>(sample_every);
+        until_sample = std::min(until_sample, every); // the setting may have been lowered
+        if (fresh || --until_sample == 0) {
+            until_sample = every;
+            if (!e.failed)
+                store_sample(s, e);
+        }
     }
 }
 
@@ -179,6 +186,20 @@ bool available() { return block.memory != nullptr; }
 pg::timestamptz since() { return {available() ? static_cast<int64_t>(shared()->since.load()) : 0}; }
 int64_t evicted() { return available() ? static_cast<int64_t>(shared()->evicted.load()) : 0; }
 
+int64_t without_text(Oid database) {
+    if (!available())
+        return 0;
+    int64_t n = 0;
+    const header *h = shared();
+    for (uint32_t i = 0; i < h->slots; ++i) {
+        const slot &s = h->table[i];
+        n += s.tag.load(relaxed) != 0 && s.calls.load(relaxed) != 0 && s.database == database &&
+                     (s.flags & slot::utility) == 0 && s.text_length.load(relaxed) == 0
+                 ? 1 : 0;
+    }
+    return n;
+}
+
 std::vector<statement> statements(Oid database, bool texts) {
     std::vector<statement> out;
     if (!available())
@@ -192,8 +213,11 @@ std::vector<statement> statements(Oid database, bool texts) {
             (OidIsValid(database) && s.database != database))
             continue;
         out.push_back(read(s, tag));
-        if (texts)
-            out.back().text = load_text(s);
+        if (texts) {
+            record r = load_record(s);
+            out.back().text = std::move(r.text);
+            out.back().path = std::move(r.path);
+        }
     }
     return out;
 }
@@ -273,7 +297,7 @@ bool seed(const seeded &s) {
     if (calls > UINT16_MAX)
         carry(to, bucket, static_cast<uint32_t>(std::min<uint64_t>(calls >> 16, 1u << 20)));
     to->last_seen.store(static_cast<uint64_t>(GetCurrentTimestamp()), relaxed);
-    store_text(to, e);
+    store_text(to, e, nullptr);
     return true;
 }
 
@@ -297,6 +321,7 @@ int64_t reset(Oid database) {
         h->text_wasted.store(0);
         h->evicted.store(0);
     }
+    compact_texts_if_short();
     h->since.store(static_cast<uint64_t>(GetCurrentTimestamp()));
     return n;
 }
@@ -305,6 +330,7 @@ void save() {
     if (!available())
         return;
     const pg::lock_guard one_writer(block.lock(1), LW_EXCLUSIVE);
+    const pg::lock_guard hold(block.lock(0), LW_SHARED); // no compaction meanwhile
     pg::replace_file(saved_file, serialized());
 }
 

@@ -32,7 +32,10 @@ struct statement {
     int64_t samples = 0;          // parameter sets kept
     int64_t key = 0;              // handle for texts and samples
     std::string text;             // as first written by a client, with its constants; may be empty
+    std::string path;             // the search_path it was first run under; empty: not known
 };
+// How many have no text, for want of room or for its length.
+int64_t without_text(Oid database);
 // Statements of one database (InvalidOid: all), with or without their texts.
 std::vector<statement> statements(Oid database, bool texts = true);
 

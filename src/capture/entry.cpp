@@ -38,8 +38,8 @@ DBOPT_FUNCTION(dbopt_workload_add) {
 
 DBOPT_FUNCTION(dbopt_workload_state) {
     if (!capture::available())
-        return args.record({false, nullptr, int64_t{0}});
-    return args.record({true, capture::since(), capture::evicted()});
+        return args.record({false, nullptr, int64_t{0}, int64_t{0}});
+    return args.record({true, capture::since(), capture::evicted(), capture::without_text(pg::this_database())});
 }
 
 // NULL where no text is known.

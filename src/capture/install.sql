@@ -17,10 +17,11 @@ COMMENT ON VIEW dbopt.workload IS
 'what every statement of this database cost since the last reset; literals are shown as ?; texts of other roles need pg_read_all_stats';
 GRANT SELECT ON dbopt.workload TO PUBLIC;
 
-CREATE FUNCTION dbopt._workload_state(OUT available boolean, OUT since timestamptz, OUT evicted bigint)
+CREATE FUNCTION dbopt._workload_state(OUT available boolean, OUT since timestamptz, OUT evicted bigint,
+    OUT without_text bigint)
 LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'dbopt_workload_state';
 COMMENT ON FUNCTION dbopt._workload_state IS
-'whether statements are observed (needs preload), since when, and how many gave way to others';
+'whether statements are observed (needs preload), since when, how many gave way to others, and how many have no text';
 
 CREATE FUNCTION dbopt.workload_reset() RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dbopt_workload_reset';

@@ -1,5 +1,6 @@
 #include "capture/texts.hpp"
 #include "capture/histogram.hpp"
+#include "pg/try_lock.hpp"
 #include "pg/version.hpp"
 #include "pg/file_store.hpp"
 #include <cstring>
@@ -43,32 +44,43 @@ void restore_carries(const slot *s, const char *from) {
 
 } // namespace
 
-void store_text(slot *s, const pg::statement_end &e) {
+void store_text(slot *s, const pg::statement_end &e, const char *path) {
     if (e.text == nullptr)
         return;
     const char *start = e.text + (e.text_start > 0 ? e.text_start : 0);
     size_t length = e.text_length > 0 ? static_cast<size_t>(e.text_length) : strlen(start);
     if (length > longest_text)
         return; // a shortened text could not be planned
-    std::string bare;
-    if (redact) {
-        bare = parameterised(std::string(start, length), e.backslash_escapes);
-        start = bare.data();
-        length = bare.size();
-    }
     header *h = shared();
-    const uint64_t at = h->text_end.fetch_add(length);
-    if (at + length > static_cast<uint64_t>(text_limit_kb) * 1024) {
-        h->text_end.fetch_sub(length);
+    const uint64_t room = static_cast<uint64_t>(text_limit_kb) * 1024;
+    if (h->text_end.load(relaxed) + length > room)
+        return; // as long as room is short, each transaction comes here
+    // Nobody waits for a text: the next transaction tries again.
+    const pg::try_lock hold(block.lock(0), LW_SHARED);
+    if (!hold)
+        return;
+    std::string kept(start, length);
+    if (redact)
+        kept = parameterised(kept, e.backslash_escapes);
+    if (path != nullptr)
+        kept.append(1, '\0').append(path);
+    const uint64_t at = h->text_end.fetch_add(kept.size());
+    if (at + kept.size() > room) {
+        h->text_end.fetch_sub(kept.size());
         return;
     }
-    if (!pg::write_at(text_file, at, start, length))
+    uint64_t none = 0;
+    if (!s->text_at.compare_exchange_strong(none, at + 1)) { // another backend was faster
+        h->text_wasted.fetch_add(kept.size(), relaxed);
         return;
-    s->text_at.store(at + 1, relaxed);
-    s->text_length.store(static_cast<uint32_t>(length), std::memory_order_release);
+    }
+    if (pg::write_at(text_file, at, kept.data(), kept.size()))
+        s->text_length.store(static_cast<uint32_t>(kept.size()), std::memory_order_release);
+    else
+        s->text_at.store(0, relaxed);
 }
 
-std::string load_text(const slot &s) {
+static std::string load_whole(const slot &s) {
     const uint32_t length = s.text_length.load(std::memory_order_acquire);
     const uint64_t at = s.text_at.load(relaxed);
     if (length == 0 || at == 0)
@@ -76,6 +88,16 @@ std::string load_text(const slot &s) {
     std::string out(length, '\0');
     out.resize(pg::read_at(text_file, at - 1, out.data(), length));
     return out.size() == length ? out : std::string();
+}
+
+record load_record(const slot &s) {
+    std::string whole = load_whole(s);
+    const size_t end = whole.find('\0');
+    if (end == std::string::npos)
+        return {std::move(whole), {}};
+    std::string path = whole.substr(end + 1);
+    whole.resize(end);
+    return {std::move(whole), std::move(path)};
 }
 
 // The place of a set in the reservoir, or one past it: the n-th set offered is kept with probability sets / n. The
@@ -147,17 +169,28 @@ std::vector<std::vector<parameter>> load_samples(const slot &s) {
     return out;
 }
 
-void compact_texts() {
+static bool room_is_short() {
     header *h = shared();
-    if (h->text_end.load() < static_cast<uint64_t>(text_limit_kb) * 1024 * 3 / 4 ||
-        h->text_wasted.load() < h->text_end.load() / 4)
+    return h->text_end.load() >= static_cast<uint64_t>(text_limit_kb) * 1024 / 2 &&
+           h->text_wasted.load() >= h->text_end.load() / 16;
+}
+
+void compact_texts() {
+    if (!room_is_short())
         return;
     const pg::lock_guard hold(block.lock(0), LW_EXCLUSIVE);
+    compact_texts_if_short();
+}
+
+void compact_texts_if_short() {
+    header *h = shared();
+    if (!room_is_short())
+        return;
     std::string all;
     std::vector<std::pair<slot *, uint64_t>> moved;
     for (uint32_t i = 0; i < h->slots; ++i) {
         slot *s = &h->table[i];
-        const std::string text = s->tag.load() != 0 ? load_text(*s) : std::string();
+        const std::string text = s->tag.load() != 0 ? load_whole(*s) : std::string();
         if (text.empty())
             continue;
         moved.push_back({s, all.size() + 1});
@@ -188,7 +221,7 @@ std::string serialized() {
         out.append(copy, sizeof(slot));
         // As restore() will see it: the live slot counts on meanwhile.
         const bool many = has_carries(*std::launder(reinterpret_cast<slot *>(copy)));
-        const std::string text = load_text(s);
+        const std::string text = load_whole(s);
         const auto length = static_cast<uint32_t>(text.size());
         out.append(reinterpret_cast<const char *>(&length), sizeof length);
         out += text;

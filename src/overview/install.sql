@@ -40,7 +40,9 @@ BEGIN
             CASE WHEN NOT c.available THEN 'statements are observed with preload only'
                  ELSE format('%s statements observed since %s', (SELECT count(*) FROM dbopt.workload),
                              to_char(c.since, 'YYYY-MM-DD HH24:MI')) || CASE WHEN c.evicted > 0 THEN
-                      format(', %s gave way to others: raise dbopt.max_statements', c.evicted) ELSE '' END END
+                      format(', %s gave way to others: raise dbopt.max_statements', c.evicted) ELSE '' END
+                  || CASE WHEN c.without_text > 0 THEN
+                      format(', %s have no text to advise on: raise dbopt.capture_text_size', c.without_text) ELSE '' END END
         FROM dbopt._workload_state() c;
     EXCEPTION WHEN undefined_function OR undefined_table THEN
         NULL;
