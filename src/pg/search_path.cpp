@@ -17,6 +17,14 @@ constexpr const char *usual_path = "\"$user\", public";
 
 bool temporary_function(Oid function, void *) { return isAnyTempNamespace(get_func_namespace(function)); }
 
+// The walkers' callback type differs between versions.
+using visitor = bool (*)(Node *, void *);
+#if PG_VERSION_NUM >= 160000
+visitor walker_of(visitor f) { return f; }
+#else
+bool (*walker_of(visitor f))() { return reinterpret_cast<bool (*)()>(reinterpret_cast<void *>(f)); }
+#endif
+
 bool temporary_walker(Node *node, void *context) {
     if (node == nullptr)
         return false;
@@ -25,9 +33,9 @@ bool temporary_walker(Node *node, void *context) {
         return OidIsValid(relation) && get_rel_persistence(relation) == RELPERSISTENCE_TEMP;
     }
     if (IsA(node, Query))
-        return query_tree_walker(reinterpret_cast<Query *>(node), temporary_walker, context, QTW_EXAMINE_RTES_BEFORE);
+        return query_tree_walker(reinterpret_cast<Query *>(node), walker_of(temporary_walker), context, QTW_EXAMINE_RTES_BEFORE);
     return check_functions_in_node(node, temporary_function, context) ||
-           expression_tree_walker(node, temporary_walker, context);
+           expression_tree_walker(node, walker_of(temporary_walker), context);
 }
 
 } // namespace
@@ -67,7 +75,7 @@ std::string temporary_last(const std::string &path) {
         foreach (cell, names) {
             const char *name = static_cast<const char *>(lfirst(cell));
             if (strcmp(name, "pg_temp") != 0)
-                appendStringInfo(&out, "%s, ", quote_identifier(name));
+                appendStringInfo(&out, "%s, ", ::quote_identifier(name));
         }
         appendStringInfoString(&out, "pg_temp");
         return out.data;

@@ -1,6 +1,6 @@
 -- The views on indexes that exist, and findings on one query.
 BEGIN;
-SELECT plan(29);
+SELECT plan(30);
 CREATE SCHEMA av;
 CREATE TABLE av.parent (id int PRIMARY KEY);
 CREATE TABLE av.child (id int PRIMARY KEY, parent_id int REFERENCES av.parent, a int, b int, c text UNIQUE);
@@ -68,6 +68,9 @@ SET search_path = av, public;
 SELECT ok(EXISTS (SELECT FROM dbopt.explain('SELECT * FROM "av.2".samename WHERE id = 5', true) WHERE finding LIKE 'reads the whole table%' AND advice LIKE 'CREATE INDEX %"av.2".samename%'), 'a table that shares its name');
 SELECT is_empty($$SELECT * FROM dbopt.explain('SELECT * FROM samename WHERE id = 5', true) WHERE finding LIKE 'reads the whole%'$$, 'and the other, which is small');
 RESET search_path;
+CREATE TEMP TABLE av_temp AS TABLE "av.2".samename;
+ANALYZE av_temp;
+SELECT ok(EXISTS (SELECT FROM dbopt.explain('SELECT * FROM av_temp WHERE id = 5', true) WHERE finding LIKE 'reads the whole table%'), 'a temporary table');
 CREATE TABLE av.odd AS SELECT g % 100 AS "a(b", g % 100 AS "c*[", g % 100 AS "a.b", g AS b, 1 AS a, 'x'::text AS "it's", repeat('x', 50) AS pad FROM generate_series(1, 60000) g;
 ANALYZE av.odd;
 SELECT matches((SELECT advice FROM dbopt.explain('SELECT * FROM av.odd WHERE "a(b" = 5 AND "c*[" = 5', true) WHERE finding LIKE '%rows expected%' AND advice LIKE '%STATISTICS%' LIMIT 1),
@@ -81,8 +84,9 @@ CREATE SCHEMA av_ops;
 CREATE FUNCTION av_ops.join_text(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT NULL::text';
 CREATE OPERATOR av_ops.|| (FUNCTION = av_ops.join_text, LEFTARG = text, RIGHTARG = text);
 SET search_path = av_ops, pg_catalog, public;
-SELECT lives_ok($$SELECT * FROM dbopt.explain('SELECT * FROM av.child WHERE a = 5')$$, 'explain with another || in the way');
+SELECT count(*) AS findings FROM dbopt.explain('SELECT * FROM av.child WHERE a = 5') \gset
 RESET search_path;
+SELECT ok(:findings > 0, 'explain with another || in the way');
 -- Rows about schemas that the reader may not use.
 CREATE ROLE av_monitor IN ROLE pg_monitor;
 CREATE SCHEMA "av Odd";

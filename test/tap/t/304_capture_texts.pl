@@ -28,11 +28,12 @@ like($sql->('SELECT ddl FROM dbopt.index_suggest()'), qr/ON app\.wl \(id/, 'and 
 
 # ---- room that comes later ----
 $sql->($fill);
-$sql->('SELECT sum(id) FROM app.wl WHERE k = 7 AND id > 0');
+my $long = '/* ' . ('y' x 3000) . ' */';
+$sql->("SELECT sum(id) $long FROM app.wl WHERE k = 7 AND id > 0");
 is($sql->(q{SELECT count(*) FROM dbopt.workload WHERE query LIKE 'SELECT sum(id)%'}), '0', 'no room again');
 $sql->("ALTER SYSTEM SET dbopt.capture_text_size = '1MB'; SELECT pg_reload_conf()");
 $node->poll_query_until('postgres', "SELECT current_setting('dbopt.capture_text_size') = '1MB'") or die;
-$sql->('SELECT sum(id) FROM app.wl WHERE k = 8 AND id > 0');
+$sql->("SELECT sum(id) $long FROM app.wl WHERE k = 8 AND id > 0");
 is($sql->(q{SELECT calls FROM dbopt.workload WHERE query LIKE 'SELECT sum(id)%'}), '2', 'a later execution brings the text');
 
 # ---- statements that cannot be planned are told, with the reason ----
