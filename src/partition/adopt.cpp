@@ -8,6 +8,7 @@
 //
 // Unique keys without the partition key get their longer form beforehand, by CREATE UNIQUE INDEX
 // CONCURRENTLY in a worker. Afterwards a worker splits the partition (drain.cpp).
+#include "partition/safety.hpp"
 #include "partition/swapper.hpp"
 #include "pg/pause.hpp"
 #include "pg/query.hpp"
@@ -45,8 +46,13 @@ core::position bound_above(const open_set &s, const convert_options &o) {
                        .hint = "Use method => 'split'."});
         high = std::max(high, greatest);
     }
-    const core::position next = s.calendar.next(high);
-    return ids ? s.calendar.next(next) : next; // ids come in meanwhile
+    core::position next = s.calendar.next(high);
+    if (ids) // they come in meanwhile
+        next = s.calendar.next(next);
+    if (next >= rules_of(s).highest)
+        pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = table + " holds keys at the end of what their type can hold: no bound is above them",
+                   .hint = "Use method => 'split', which puts them into a default partition."});
+    return next;
 }
 
 // Indexes that a partition of the new table must have and the source has not: the longer form of
@@ -82,8 +88,8 @@ void prepare_adoption(const convert_options &o) {
     begin_work(o, "adopt", "index", "preparing indexes", [&](work &w, const open_set &s) {
         const core::position bound = bound_above(s, o);
         core::position from = bound;
-        for (int i = 0; i < partitions_ahead && from != core::infinity; ++i) {
-            const core::bounds b{from, s.calendar.next(from)};
+        for (int i = 0; i < partitions_ahead && from < rules_of(s).highest; ++i) {
+            const core::bounds b{from, std::min(s.calendar.next(from), rules_of(s).highest)};
             make_partition(s, o.source, &b);
             from = b.upper;
         }
@@ -209,7 +215,7 @@ void start_split(const work &w) {
 
 enum class attempt { done, busy, above };
 
-attempt try_adoption(work &w, int64_t max_lock_ms) {
+attempt try_adoption(work &w, int64_t max_lock_ms, int &too_long) {
     attempt outcome = below_bound(w) ? attempt::busy : attempt::above;
     pg::commit_and_restart();
     if (outcome == attempt::above)
@@ -228,7 +234,7 @@ attempt try_adoption(work &w, int64_t max_lock_ms) {
         swap_adopted(swapped);
         const int64_t took = (pg::clock().us - began) / 1000;
         if (took > max_lock_ms)
-            pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "the swap took " + std::to_string(took) + " ms, longer than max_lock"});
+            missed(too_long, took, max_lock_ms);
         pg::log("dbopt: adoption", "the lock was held for " + std::to_string(took) + " ms");
         outcome = attempt::done;
     }, hold_ms);
@@ -239,9 +245,10 @@ attempt try_adoption(work &w, int64_t max_lock_ms) {
 } // namespace
 
 void adopt(work &w, const convert_options &o) {
+    int too_long = 0;
     for (int64_t rest = 20; w.phase != "done"; rest = std::min<int64_t>(rest * 2, 500)) {
         build_own_indexes(w);
-        switch (try_adoption(w, o.max_lock_ms)) {
+        switch (try_adoption(w, o.max_lock_ms, too_long)) {
         case attempt::done:
             w.phase = "done";
             break;

@@ -1,4 +1,4 @@
-#include "partition/conversion.hpp"
+#include "partition/safety.hpp"
 #include "pg/contents.hpp"
 #include "pg/pause.hpp"
 #include "pg/query.hpp"
@@ -136,7 +136,7 @@ std::string row_identity::same(const std::string &a, const std::string &b) const
         return "ROW(" + prefixed(columns, a + ".") + ")::text = ROW(" + prefixed(columns, b + ".") + ")::text";
     std::vector<std::string> all;
     for (const std::string &c : columns)
-        all.push_back(a + "." + c + " = " + b + "." + c);
+        all.push_back(a + "." + c + " " + (operators.contains(c) ? operators.at(c) : "=") + " " + b + "." + c);
     return join(all, " AND ");
 }
 
@@ -149,6 +149,8 @@ row_identity identity_of(const work &w) {
     row_identity all{identity_columns(w.source, w.key_column)};
     if (all.columns.empty())
         all = {stored_columns(w.source), true};
+    else
+        all.operators = equalities(w.source);
     return all;
 }
 
@@ -194,10 +196,14 @@ void install_capture(const work &w, const std::string &only_when) {
               "IF TG_OP <> 'DELETE' THEN INSERT INTO " + n.log + " VALUES (" + prefixed(keys, "NEW.") + "); END IF;\n"
               "RETURN NULL; END$dbopt$");
     pg::query("REVOKE ALL ON FUNCTION " + n.function + "() FROM PUBLIC");
+    const auto attempt = [&] {
+        create_triggers(source, n, only_when);
+        tie_to_extension(w.source, n);
+    };
     // The only locks that keep writers out, at the very end of the caller's transaction: where one is
     // not to be had at once, writers go on for a while.
     const int64_t deadline = pg::clock().us + int64_t{config.lock_wait_s} * core::us_per_second;
-    while (!try_briefly([&] { create_triggers(source, n, only_when); }, trigger_hold_ms)) {
+    while (!try_briefly(attempt, trigger_hold_ms)) {
         if (pg::clock().us > deadline)
             pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "no lock on " + source + " within dbopt.partition_lock_wait",
                        .hint = "Another transaction holds it: see dbopt.blocking."});

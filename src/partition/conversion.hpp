@@ -16,6 +16,7 @@
 #include "partition/sets.hpp"
 #include "pg/advisory.hpp"
 #include "pg/relation.hpp"
+#include <map>
 
 namespace dbopt::partition {
 
@@ -55,6 +56,7 @@ std::vector<std::string> stored_columns(Oid source); // all but generated ones, 
 struct row_identity {
     std::vector<std::string> columns;
     bool whole = false; // finding them reads the whole table: never while others wait
+    std::map<std::string, std::string> operators{}; // column to its equality, which may be in any schema
     std::string same(const std::string &a, const std::string &b) const;
     std::string distinct(const std::string &from) const;
 };

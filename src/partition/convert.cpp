@@ -1,5 +1,5 @@
 // partition_convert: the steps of conversion.hpp, one transaction after the other.
-#include "partition/conversion.hpp"
+#include "partition/safety.hpp"
 #include "partition/recipe_sql.hpp"
 #include "pg/bulk_copy.hpp"
 #include "pg/pause.hpp"
@@ -37,9 +37,33 @@ set_config cutting(const convert_options &o, const pg::relation_info &info) {
 
 namespace {
 
+// Keys that fit into a range: the others go into the default partition.
+std::string ordinary(const std::string &column, Oid type) {
+    return type != NUMERICOID ? finite_only(column, type) : column + " > -9223372036854775807 AND " + column + " < 9223372036854775806";
+}
+
+// The highest id, but for a few strays that lie further off than all partitions reach: those are left
+// to the default partition, as times in the far future are.
+core::position without_strays(const open_set &s, const std::string &table, const std::string &column, const std::string &finite,
+                              core::position low, core::position high) {
+    constexpr int few = 1000;
+    core::position edge = s.calendar.floor(low);
+    for (int i = 0; i < most_partitions - 10 && edge <= high; ++i)
+        edge = s.calendar.next(edge);
+    if (edge > high)
+        return high;
+    const std::string beyond = column + " >= " + s.literal(edge);
+    const int64_t strays = pg::scalar<int64_t>("SELECT count(*) FROM (SELECT FROM ONLY " + table + " WHERE " + beyond + " LIMIT " + std::to_string(few + 1) + ") x").value_or(0);
+    if (strays > few)
+        return high;
+    const pg::result last = pg::query("SELECT " + extreme_key(table, column, true, finite + " AND " + column + " < " + s.literal(edge)));
+    pg::notice(std::to_string(strays) + " rows lie beyond " + s.text(edge) + " and go into the default partition");
+    return last[0].null(0) ? low : pg::key_position(last[0].datum(0), s.table.key_type, s.config.unit);
+}
+
 std::vector<core::bounds> ranges(const open_set &s, Oid source, const std::string &key_column) {
     const std::string column = pg::quote_identifier(key_column);
-    const std::string name = pg::qualified_name(source), finite = finite_only(column, s.table.key_type);
+    const std::string name = pg::qualified_name(source), finite = ordinary(column, s.table.key_type);
     const pg::result found = pg::query("SELECT " + extreme_key(name, column, false, finite) + ", " + extreme_key(name, column, true, finite));
     core::position now = s.now, low = s.now;
     if (!found[0].null(0)) {
@@ -50,7 +74,9 @@ std::vector<core::bounds> ranges(const open_set &s, Oid source, const std::strin
         now = low = 0;
     }
     std::vector<core::partition_state> none;
-    core::partition_rules rules;
+    core::partition_rules rules = rules_of(s); // what the type can hold
+    if (s.config.unit == core::key_unit::id)
+        now = without_strays(s, name, column, finite, low, now);
     rules.start = s.calendar.floor(std::min(low, now));
     rules.max_gap = most_partitions;
     const core::partition_plan plan = core::plan_partitions(s.calendar, rules, none, now);
@@ -58,7 +84,7 @@ std::vector<core::bounds> ranges(const open_set &s, Oid source, const std::strin
     if (made.empty() || !plan.unfilled.empty())
         pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE,
                    .message = "step \"" + s.config.step + "\" would make more than " + std::to_string(most_partitions) + " partitions",
-                   .detail = "The oldest row is at " + s.text(low) + ".", .hint = "Choose a longer step."});
+                   .detail = "The rows reach from " + s.text(low) + " to " + s.text(now) + ".", .hint = "Choose a longer step."});
     return made;
 }
 
@@ -161,6 +187,7 @@ namespace {
 constexpr int64_t hold_ms = 15;
 
 void swap(work &w, int64_t max_lock_ms) {
+    int too_long = 0;
     swap_at_a_calm_moment(w, hold_ms, [&] {
         pg::query("LOCK TABLE ONLY " + pg::qualified_name(w.source) + " IN ACCESS EXCLUSIVE MODE");
         const int64_t began = pg::clock().us;
@@ -172,7 +199,7 @@ void swap(work &w, int64_t max_lock_ms) {
         swap_converted(swapped);
         const int64_t took = (pg::clock().us - began) / 1000;
         if (took > max_lock_ms)
-            pg::raise({.code = ERRCODE_LOCK_NOT_AVAILABLE, .message = "the swap took " + std::to_string(took) + " ms, longer than max_lock"});
+            missed(too_long, took, max_lock_ms);
         return true;
     });
 }
@@ -188,7 +215,13 @@ void refuse_if_busy(const pg::work_lock &lock, Oid table) {
 void convert(const convert_options &o) {
     const pg::work_lock lock(work_kind, o.source);
     refuse_if_busy(lock, o.source);
+    forget_dropped();
     std::optional<work> w = load_work(o.source);
+    if (w && undone_by_hand(*w)) {
+        pg::require_owner(o.source);
+        forget_work(o.source);
+        w.reset();
+    }
     if (w && w->kind == "revert") {
         pg::require_owner(o.source);
         give_up_revert(*w);
@@ -208,6 +241,8 @@ void convert(const convert_options &o) {
             pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                        .message = pg::qualified_name(o.source) + " cannot be converted as it is", .detail = losses,
                        .hint = "partition_convert_plan() lists obstacles and losses one by one; losses are accepted with accept_lost_constraints => true."});
+        if (remove_leftovers(o.source))
+            pg::notice("an earlier conversion of " + pg::qualified_name(o.source) + " was cut off by DROP EXTENSION: what it left is removed");
         pg::set_local("synchronous_commit", "off"); // nobody waits for the disk behind our lock
         within_lock_wait(o.source, [&] { o.adopt ? prepare_adoption(o) : prepare(o); });
         w = load_work(o.source);
@@ -252,6 +287,8 @@ work named_conversion(Oid table) {
 void convert_abort(Oid table, const std::function<void()> &require_toplevel) {
     const pg::work_lock lock(work_kind, table);
     refuse_if_busy(lock, table);
+    if (pg::owns(table) && remove_leftovers(table))
+        return;
     const work w = named_conversion(table);
     const auto finished = [&](const std::string &why, const char *hint) {
         pg::raise({.code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, .message = "the conversion is finished" + why, .hint = hint});

@@ -1,6 +1,7 @@
 // What stands in the way of a conversion, and the steps it will take.
 #include "partition/ties.hpp"
 #include "pg/bulk_copy.hpp"
+#include "partition/safety.hpp"
 #include "pg/compat.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
@@ -214,6 +215,9 @@ std::vector<plan_row> convert_plan(const convert_options &o) {
     p.table();
     p.keys();
     p.dependents();
+    for (const std::string &name : publications_of_new_tables(p.info.schema_oid))
+        p.add("obstacle", name, "publishes every new table here: the copy and its log would go to subscribers, which have no such tables",
+              "Name the tables in the publication for the time of the conversion, instead of ALL TABLES or TABLES IN SCHEMA");
     p.steps();
     return p.rows;
 }

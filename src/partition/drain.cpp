@@ -4,6 +4,7 @@
 // A row that an older snapshot saw in the default is seen by it in the copy as well, because the
 // swap waits until no snapshot is left that is older than the copy, and needs an empty log.
 #include "partition/drain.hpp"
+#include "partition/safety.hpp"
 #include "pg/pause.hpp"
 #include "pg/query.hpp"
 #include "pg/relation.hpp"
@@ -81,6 +82,9 @@ void refuse_what_cannot_be(const open_set &s, const pg::partition_entry &from) {
                                                  "WHERE confrelid IN ($1, $2) AND contype = 'f' AND conparentid = 0", {s.table.relation, from.relation}))
         no("Foreign key " + *key + " refers to the table, and PostgreSQL detaches no partition that is referred to.",
            "Drop the foreign key, drain, and add it again.");
+    if (const std::vector<std::string> names = publications_of_new_tables(from.schema); !names.empty())
+        no("Publication " + join(names, ", ") + " sends every new table here to subscribers, which have no such tables.",
+           "Name the tables in the publication, for the time, instead of ALL TABLES or TABLES IN SCHEMA.");
 }
 
 void prepare(open_set &s, const pg::partition_entry &from, const std::vector<core::bounds> &ranges) {

@@ -93,6 +93,9 @@ room::convert_options convert_arguments(const pg::arguments &args) {
     o.key_column = args.get<std::string>(1);
     o.step = args.get<std::string>(2);
     o.max_lock_ms = static_cast<int64_t>(args.get<pg::interval>(3).seconds() * 1000);
+    if (o.max_lock_ms <= 0)
+        pg::raise({.code = ERRCODE_INVALID_PARAMETER_VALUE, .message = "max_lock must be at least a millisecond, not " + std::to_string(o.max_lock_ms) + " ms",
+                   .hint = "It is how long the swap may keep others waiting, for example '200 ms'."});
     o.accept_lost = args.get_or<bool>(4, false);
     const std::string method = args.get_or<std::string>(5, "split");
     if (method != "split" && method != "adopt")

@@ -1,7 +1,7 @@
 // Which partitions a query reads, and when the others were left out.
 #include "partition/partition.hpp"
 #include "pg/pruning.hpp"
-#include "pg/query.hpp"
+#include "pg/caller_query.hpp"
 #include <algorithm>
 
 namespace dbopt::partition {
@@ -11,7 +11,7 @@ std::vector<pruned> pruning(const std::string &query) {
     std::vector<int64_t> relations(plan.relations.begin(), plan.relations.end());
     // EXPLAIN starts the executor without running it: what now() and other stable values exclude is
     // gone from its output.
-    const std::string explained = pg::query("EXPLAIN (VERBOSE, FORMAT JSON) " + query)[0].get<std::string>(0);
+    const std::string explained = pg::query_of_caller("EXPLAIN (VERBOSE, FORMAT JSON) " + query)[0].get<std::string>(0);
     std::vector<pruned> found;
     const pg::result rows = pg::query(
         "WITH planned AS (SELECT DISTINCT r.oid, pg_catalog.pg_partition_root(r.oid::oid::regclass) AS root FROM unnest($1::int8[]) r(oid)), "

@@ -4,6 +4,7 @@
 // table notes what changes; a join of both tables then finds the rows that differ; they are applied
 // as the changes of a conversion are, the contents are proved equal, and a short swap gives the old
 // table its name back. None of it costs anything before it is asked for.
+#include "partition/safety.hpp"
 #include "partition/swapper.hpp"
 #include "pg/bulk_copy.hpp"
 #include "pg/pause.hpp"
@@ -66,9 +67,10 @@ void note_differences(work &w) {
         pg::set_local("work_mem", "256MB");
         const std::vector<std::string> keys = identity_columns(w.source, w.key_column);
         std::vector<std::string> either, same, ours, theirs;
+        const std::map<std::string, std::string> operators = equalities(w.staging);
         for (const std::string &k : keys) {
             either.push_back("coalesce(n." + k + ", o." + k + ")");
-            same.push_back("n." + k + " = o." + k);
+            same.push_back("n." + k + " " + (operators.contains(k) ? operators.at(k) : "=") + " o." + k);
         }
         for (const std::string &c : stored_columns(w.source)) {
             ours.push_back("n." + c);
