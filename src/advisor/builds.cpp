@@ -8,7 +8,7 @@
 #include "pg/hold.hpp"
 #include "pg/index_sample.hpp"
 #include "pg/machine.hpp"
-#include "pg/query.hpp"
+#include "pg/caller_query.hpp"
 #include "pg/queue.hpp"
 #include "pg/relation.hpp"
 #include "pg/security.hpp"
@@ -203,7 +203,7 @@ int64_t apply_partitioned(const pg::whatif::definition &d, const names &n, bool 
     pg::wait_for_locks(level_lock_ms);
     for (const piece &part : pieces)
         if (!part.leaf)
-            pg::execute(define(part));
+            pg::query_of_caller(define(part));
     std::map<Oid, int64_t> runs, builds;
     int64_t first = 0;
     for (const piece &part : pieces)
