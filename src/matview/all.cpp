@@ -88,32 +88,51 @@ std::vector<outcome> refresh_all(const std::string &mode, bool dry_run) {
 // Due: older than `every`; a failure is tried again after a tenth of it, at most ten minutes.
 static std::vector<node> due() {
     std::vector<node> out;
-    std::set<Oid> late;
+    std::map<Oid, node> late;
     for (const pg::row &r : pg::query(
-             "SELECT g.matview::oid FROM dbopt.matview_config g JOIN pg_catalog.pg_class c "
+             "SELECT g.matview::oid, coalesce(extract(epoch FROM s.last_refresh + g.every) * 1000000, 0)::bigint, "
+             "coalesce(extract(epoch FROM greatest(s.last_refresh, s.last_attempt)) * 1000000, 0)::bigint, "
+             "coalesce(s.last_status IN ('failed', 'skipped'), false) "
+             "FROM dbopt.matview_config g JOIN pg_catalog.pg_class c "
              "ON c.oid = g.matview LEFT JOIN dbopt._matview_state s ON s.matview = g.matview "
              "WHERE (s.last_refresh IS NULL OR s.last_refresh + g.every <= clock_timestamp()) "
-             "AND (s.last_status IS DISTINCT FROM 'failed' OR s.last_attempt IS NULL OR s.last_attempt + "
+             "AND (coalesce(s.last_status, '') NOT IN ('failed', 'skipped') OR s.last_attempt IS NULL OR s.last_attempt + "
              "least(g.every / 10, interval '10 minutes') <= clock_timestamp())"))
-        late.insert(r.get<Oid>(0));
+        late[r.get<Oid>(0)] = {.matview = r.get<Oid>(0), .parents = {}, .mode = {}, .due_us = r.get<int64_t>(1),
+                               .tried_us = r.get<int64_t>(2), .failed = r.get<bool>(3)};
     if (!late.empty())
-        for (const node &n : ordered())
-            if (late.contains(n.matview))
-                out.push_back(n);
+        for (node &n : ordered())
+            if (auto at = late.find(n.matview); at != late.end()) {
+                at->second.parents = std::move(n.parents);
+                at->second.mode = std::move(n.mode);
+                out.push_back(at->second);
+            }
     return out;
 }
 
-// A matview waits until those it reads are done: a later round finds it still due.
+// A matview waits for those it reads, if they are due, too: a later round finds it still due. It waits for one try of
+// each: one that is due in every round must not keep the others waiting for ever.
 void background() {
     {
         pg::transaction t;
-        std::set<Oid> waiting;
+        std::map<Oid, node> waiting;
         for (const node &n : due()) {
-            const bool parent_first =
-                std::any_of(n.parents.begin(), n.parents.end(), [&](Oid p) { return waiting.contains(p); });
-            waiting.insert(n.matview);
+            bool parent_first = false;
+            std::map<Oid, std::string> failed;
+            for (const Oid p : n.parents)
+                if (const auto at = waiting.find(p); at != waiting.end()) {
+                    parent_first |= at->second.tried_us <= n.due_us;
+                    if (at->second.failed)
+                        failed[p] = "";
+                }
+            waiting[n.matview] = n;
             if (parent_first || pg::run_pending("matview", n.matview))
                 continue;
+            if (const auto blocked = blocked_by_parent(n, failed)) {
+                store_failure(*blocked);
+                record(*blocked, pg::clock());
+                continue;
+            }
             const std::string name = pg::quote_literal(pg::qualified_name(n.matview));
             pg::enqueue({.area = "matview",
                          .command = "SELECT * FROM dbopt.matview_refresh(" + name + "::regclass)",

@@ -66,22 +66,28 @@ bool still_holds(const knowledge &k) {
     return k.as_of == pg::catalog_changes() && k.settings == pg::content_settings();
 }
 
+static std::map<Oid, std::shared_ptr<const knowledge>> &kept() {
+    static auto *all = new std::map<Oid, std::shared_ptr<const knowledge>>;
+    return *all;
+}
+
+std::shared_ptr<const knowledge> recall(Oid matview) {
+    const auto at = kept().find(matview);
+    return at != kept().end() && still_holds(*at->second) ? at->second : nullptr;
+}
+
 std::shared_ptr<const knowledge> know(Oid matview) {
-    static auto *kept = new std::map<Oid, std::shared_ptr<const knowledge>>;
-    if (auto at = kept->find(matview); at != kept->end()) {
-        if (still_holds(*at->second))
-            return at->second;
-        kept->erase(at);
-    }
-    if (kept->size() > 1000)
-        kept->clear();
+    if (auto k = recall(matview))
+        return k;
+    if (kept().size() > 1000)
+        kept().clear();
     auto k = std::make_shared<knowledge>();
     // Watched before it is looked at: what changes meanwhile is counted.
     pg::watch_relation(matview);
     k->as_of = pg::catalog_changes();
     k->settings = pg::content_settings();
     look(matview, *k);
-    (*kept)[matview] = k;
+    kept()[matview] = k;
     return k;
 }
 

@@ -22,6 +22,8 @@ struct knowledge {
     bool captured() const { return form && refusal.empty(); }
 };
 std::shared_ptr<const knowledge> know(Oid matview);
+// The same without looking at anything that could be locked: nullptr when it would have to.
+std::shared_ptr<const knowledge> recall(Oid matview);
 // False when something has changed since; call it after taking locks.
 bool still_holds(const knowledge &k);
 

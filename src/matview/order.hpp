@@ -10,6 +10,9 @@ struct node {
     Oid matview;
     std::set<Oid> parents; // managed matviews it reads, directly or through others
     std::string mode;
+    // In the database worker's rounds: since when it is due, when it was last tried, and whether in vain.
+    int64_t due_us = 0, tried_us = 0;
+    bool failed = false;
 };
 
 // Parents before children. Matviews cannot depend on each other in a circle.

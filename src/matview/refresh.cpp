@@ -45,18 +45,21 @@ bool skip(run &r, const std::string &reason) {
     return false;
 }
 
+bool lock_sources(run &r, const std::vector<source> &sources) {
+    std::set<Oid> locked;
+    for (const source &s : sources)
+        if (locked.insert(s.relation).second && !pg::try_lock(s.relation, AccessShareLock, 1000LL * config.lock_wait_s))
+            return skip(r, "\"" + pg::qualified_name(s.relation) + "\" is locked by another session");
+    return true;
+}
+
 // Two refreshes never overlap; a base that is being altered is not waited for in a queue.
 bool take_locks(run &r) {
-    const int64_t wait = 1000LL * config.lock_wait_s;
-    if (!pg::try_lock(r.matview, ShareUpdateExclusiveLock, wait))
+    if (!pg::try_lock(r.matview, ShareUpdateExclusiveLock, 1000LL * config.lock_wait_s))
         return skip(r, "another refresh or maintenance command holds the matview");
     if (!pg::find_relation(r.matview))
         return skip(r, "the matview was dropped meanwhile");
-    std::set<Oid> locked;
-    for (const source &s : r.known->sources)
-        if (locked.insert(s.relation).second && !pg::try_lock(s.relation, AccessShareLock, wait))
-            return skip(r, "\"" + pg::qualified_name(s.relation) + "\" is locked by another session");
-    return true;
+    return lock_sources(r, r.known->sources);
 }
 
 // "oid:file:pages" of everything that is read; empty when pages cannot tell.
@@ -275,6 +278,14 @@ outcome refresh(Oid matview, const std::string &mode) {
     r.may_skip = mode == "auto" || mode == "incremental";
     if (mode == "auto" && r.managed)
         r.wanted = r.managed->mode;
+    r.result.matview = matview;
+    r.result.mode = r.wanted;
+    // Looking at what it reads opens it: not behind somebody who holds it for hours.
+    if (!recall(matview) && !lock_sources(r, sources_of(matview))) {
+        r.result.duration_ms = elapsed_ms(started);
+        record(r.result, started);
+        return r.result;
+    }
     // A restored database knows what is managed, but has neither logs nor states.
     // Partitions come and go; triggers are dropped and disabled.
     r.known = know(matview);
@@ -285,8 +296,6 @@ outcome refresh(Oid matview, const std::string &mode) {
         r.known = know(matview);
         r.known->tried = true;
     }
-    r.result.matview = matview;
-    r.result.mode = r.wanted;
     const std::optional<pg::error> failure = pg::subtransaction([&] {
         work(r);
         r.result.duration_ms = elapsed_ms(started);
