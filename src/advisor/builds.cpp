@@ -9,6 +9,7 @@
 #include "pg/index_sample.hpp"
 #include "pg/machine.hpp"
 #include "pg/caller_query.hpp"
+#include "pg/fixed_path.hpp"
 #include "pg/queue.hpp"
 #include "pg/relation.hpp"
 #include "pg/security.hpp"
@@ -211,8 +212,14 @@ int64_t apply_partitioned(const pg::whatif::definition &d, const names &n, bool 
             runs[part.relation] = enqueue_build(of(part), part.index, define(part), p.delay_seconds);
             first = first == 0 ? runs[part.relation] : first;
         }
-    if (first == 0)
-        return 0; // no partitions: the index is there
+    if (first == 0) { // no partitions: the index is there, and no run made it
+        const int64_t build = record(d, n, define(pieces.front()), false, 0, std::nullopt, p);
+        const pg::as_owner as(superuser);
+        pg::execute("UPDATE dbopt._index_build SET run_id = -build_id, status = 'built', finished_at = clock_timestamp()"
+                    " WHERE build_id = $1",
+                    {build});
+        return -build;
+    }
     for (const piece &part : pieces) {
         const auto above = builds.find(part.above);
         const bool root = part.relation == d.spec.relation;
@@ -234,6 +241,8 @@ void define_settings() {
 
 int64_t apply(const std::string &ddl, const build_options &o) {
     const pg::whatif::definition d = pg::whatif::parse_definition(ddl);
+    // The commands run elsewhere: their names are written in full. A lock timeout set below ends here, too.
+    const pg::fixed_path names_in_full;
     pg::require_owner(d.spec.relation);
     const pg::relation_info table = pg::get_relation(d.spec.relation);
     if (table.persistence == 't' || pg::is_catalog(table))
@@ -277,9 +286,16 @@ int64_t apply(const std::string &ddl, const build_options &o) {
 }
 
 int64_t enqueue_drop(const std::string &qualified, Oid run_as) {
+    // A partitioned index cannot be dropped concurrently: at once then, or later, but nobody queues for long.
+    const bool tree = pg::scalar<bool>("SELECT EXISTS (SELECT FROM pg_catalog.pg_class AS c"
+                                       " WHERE c.oid = pg_catalog.to_regclass($1) AND c.relkind = 'I')",
+                                       {qualified})
+                          .value();
     return pg::enqueue({.area = "advisor",
-                        .command = "DROP INDEX CONCURRENTLY IF EXISTS " + qualified,
-                        .run_as = run_as});
+                        .command = (tree ? "DROP INDEX IF EXISTS " : "DROP INDEX CONCURRENTLY IF EXISTS ") + qualified,
+                        .run_as = run_as,
+                        .retry_class = "database",
+                        .settings = tree ? std::vector<std::string>{"lock_timeout=200ms"} : std::vector<std::string>{}});
 }
 
 void expect(const std::string &ddl) {
@@ -332,20 +348,22 @@ void advance(const pg::row &r) {
     const std::string qualified = pg::quote_identifier(r.get<std::string>(3)) + "." +
                                   pg::quote_identifier(r.get<std::string>(4));
     const Oid requester = r.get<Oid>(6);
-    if (state && !state->over())
+    // A partitioned level has no run of its own: whether its index is valid is all that counts.
+    const bool level = r.get_or<bool>(9, false);
+    if (!level && state && !state->over())
         return;
-    if (state && state->status != "done") { // a retry is a run of its own
+    if (!level && state && state->status != "done") { // a retry is a run of its own
         const auto next = pg::scalar<int64_t>(
             "SELECT max(run_id) FROM dbopt.run WHERE run_id > $1 AND area = 'advisor' AND command = $2",
             {r.get<int64_t>(1), r.get<std::string>(8)});
         if (next) {
-            pg::execute("UPDATE dbopt._index_build SET run_id = $2 WHERE build_id = $1", {build, *next});
+            pg::execute("UPDATE dbopt._index_build SET run_id = $2 WHERE run_id = $1", {r.get<int64_t>(1), *next});
             pg::execute("UPDATE dbopt.index_expected SET run_id = $2 WHERE run_id = $1",
                         {r.get<int64_t>(1), *next});
             return;
         }
     }
-    if (!state || state->status != "done") {
+    if (!level && (!state || state->status != "done")) {
         finish(build, "failed", state ? state->message : "the run is gone from the queue's history");
         return;
     }
@@ -391,12 +409,13 @@ void advance_all() {
             for (const pg::row &r : pg::query(
                      "SELECT b.build_id, b.run_id, b.relation, b.index_schema, b.index_name, b.verify, b.requested_by::oid,"
                      " (SELECT pg_catalog.quote_ident(p.index_schema) || '.' || pg_catalog.quote_ident(p.index_name)"
-                     "  FROM dbopt._index_build AS p WHERE p.build_id = b.parent_id), b.command"
+                     "  FROM dbopt._index_build AS p WHERE p.build_id = b.parent_id), b.command,"
+                     " EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = b.relation AND c.relkind = 'p')"
                      " FROM dbopt._index_build AS b WHERE b.build_id = $1",
                      {build}))
                 advance(r);
         });
-        if (failed && failed->sqlstate() != "55P03") // busy: the next round tries again
+        if (failed && failed->sqlstate() != "55P03" && failed->sqlstate() != "40P01") // busy: the next round tries again
             finish(build, "failed", failed->message());
         work.commit();
     }

@@ -5,6 +5,7 @@
 #include "pg/file_store.hpp"
 #include "pg/search_path.hpp"
 #include "pg/settings.hpp"
+#include <new>
 
 namespace dbopt::capture {
 
@@ -84,8 +85,12 @@ void on_end(const pg::statement_end &e) {
         s->last_seen.store(static_cast<uint64_t>(GetCurrentStatementStartTimestamp()), relaxed);
         textless = s->text_length.load(relaxed) == 0; // there was no room
     }
-    if (fresh || textless)
-        store_text(s, e, pg::search_path_now());
+    if (fresh || textless) {
+        try {
+            store_text(s, e, pg::search_path_now());
+        } catch (const std::bad_alloc &) { // between the server's frames: a later transaction tries again
+        }
+    }
     if (e.parameters != nullptr && sample_every > 0) {
         const auto every = static_cast<uint32_t>(sample_every);
         until_sample = std::min(until_sample, every); // the setting may have been lowered

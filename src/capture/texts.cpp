@@ -74,10 +74,12 @@ void store_text(slot *s, const pg::statement_end &e, const char *path) {
         h->text_wasted.fetch_add(kept.size(), relaxed);
         return;
     }
-    if (pg::write_at(text_file, at, kept.data(), kept.size()))
+    const bool written = pg::write_at(text_file, at, kept.data(), kept.size());
+    uint64_t ours = at + 1;
+    if (written && s->text_at.load(relaxed) == ours) // not of another statement meanwhile
         s->text_length.store(static_cast<uint32_t>(kept.size()), std::memory_order_release);
-    else
-        s->text_at.store(0, relaxed);
+    else if (!written)
+        s->text_at.compare_exchange_strong(ours, 0);
 }
 
 static std::string load_whole(const slot &s) {
@@ -187,19 +189,29 @@ void compact_texts_if_short() {
     if (!room_is_short())
         return;
     std::string all;
-    std::vector<std::pair<slot *, uint64_t>> moved;
+    struct move {
+        slot *s;
+        uint64_t from, to;
+    };
+    std::vector<move> moved;
     for (uint32_t i = 0; i < h->slots; ++i) {
         slot *s = &h->table[i];
+        uint64_t from = s->text_at.load();
         const std::string text = s->tag.load() != 0 ? load_whole(*s) : std::string();
-        if (text.empty())
+        if (text.empty()) { // nobody is writing one now: lock 0 is ours
+            if (s->text_length.load() == 0)
+                s->text_at.compare_exchange_strong(from, 0);
             continue;
-        moved.push_back({s, all.size() + 1});
+        }
+        moved.push_back({s, from, all.size() + 1});
         all += text;
     }
     if (!pg::replace_file(text_file, all))
         return;
-    for (const auto &[s, at] : moved)
-        s->text_at.store(at, relaxed);
+    for (const move &m : moved) { // a slot that gave way meanwhile has none
+        uint64_t from = m.from;
+        m.s->text_at.compare_exchange_strong(from, m.to);
+    }
     h->text_end.store(all.size());
     h->text_wasted.store(0);
 }

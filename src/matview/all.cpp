@@ -92,7 +92,8 @@ static std::vector<node> due() {
     for (const pg::row &r : pg::query(
              "SELECT g.matview::oid, coalesce(extract(epoch FROM s.last_refresh + g.every) * 1000000, 0)::bigint, "
              "coalesce(extract(epoch FROM greatest(s.last_refresh, s.last_attempt)) * 1000000, 0)::bigint, "
-             "coalesce(s.last_status IN ('failed', 'skipped'), false) "
+             // 'skipped' because nothing has changed is a success: with a last_refresh of the same moment.
+             "coalesce(s.last_status IN ('failed', 'skipped') AND s.last_attempt IS DISTINCT FROM s.last_refresh, false) "
              "FROM dbopt.matview_config g JOIN pg_catalog.pg_class c "
              "ON c.oid = g.matview LEFT JOIN dbopt._matview_state s ON s.matview = g.matview "
              "WHERE (s.last_refresh IS NULL OR s.last_refresh + g.every <= clock_timestamp()) "

@@ -50,6 +50,8 @@ std::optional<std::string> increment::prepare(pg::frozen &now, Oid file) {
     if (state_.fingerprint != known_->fingerprint &&
         state_.fingerprint != fingerprint_without_newcomers(matview_, *known_, state_))
         return "a definition, file, trigger or setting that the content depends on has changed";
+    if (came_and_went(matview_, *known_, state_))
+        return "a partition that came since the last refresh has gone";
     const pg::as_owner reader(extension_owner());
     if (living_epoch(matview_) != state_.epoch || !state_.epoch)
         return state_.epoch ? "logs and counting states were emptied by a crash or a promotion"

@@ -77,6 +77,8 @@ void take_in_partitions();
 // The fingerprint without partitions that came since the last refresh and were captured from birth; empty
 // when there are none.
 std::string fingerprint_without_newcomers(Oid matview, const knowledge &k, const stored_state &s);
+// A partition that was captured from birth since the last refresh is none any more: the log has rows that are nowhere.
+bool came_and_went(Oid matview, const knowledge &k, const stored_state &s);
 
 // Why changes of a relation cannot be captured for a matview of this owner.
 std::optional<std::string> unfit(Oid base, Oid owner);

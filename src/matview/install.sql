@@ -303,7 +303,8 @@ COMMENT ON TABLE dbopt._matview_born IS
 CREATE FUNCTION dbopt._matview_line(relation oid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     -- A partitioned table has no rows, and a new version with its first partition.
-    SELECT format('%s %s %s %s %s', c.relkind, pg_relation_filenode(c.oid), c.relrowsecurity, CASE WHEN c.relkind <> 'p' THEN c.xmin END,
+    SELECT format('%s %s %s %s %s %s', c.relkind, pg_relation_filenode(c.oid), c.relrowsecurity, CASE WHEN c.relkind <> 'p' THEN c.xmin END,
+                  (SELECT i.xmin FROM pg_inherits i WHERE i.inhrelid = c.oid LIMIT 1), -- attached again: another row
                   (SELECT string_agg(format('%s %s %s', t.oid, t.xmin, t.tgenabled), ' ' ORDER BY t.oid)
                    FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname LIKE 'dbopt\_capture\_%'))
     FROM pg_class c WHERE c.oid = $1

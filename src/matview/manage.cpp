@@ -103,9 +103,8 @@ int64_t verify(Oid matview) {
         pg::scalar<std::string>(
             "SELECT string_agg(CASE WHEN atttypid IN ('float4'::regtype, 'float8'::regtype) THEN format('to_char(%1$I + 0, "
             "%2$L) AS %1$I', attname, CASE atttypid WHEN 'float8'::regtype THEN '9.99999999999EEEE' ELSE "
-            "'9.9999EEEE' END) WHEN pg_catalog.to_regoperator(format('pg_catalog.=(%1$s,%1$s)', atttypid::regtype)) IS NULL "
-            "AND typcategory IN ('U', 'G', 'X') AND typname IN ('json', 'xml', 'point', 'polygon', 'path', 'box', 'line', "
-            "'lseg', 'circle') THEN format('%1$I::text', attname) ELSE quote_ident(attname) END, ', ' ORDER BY attnum) "
+            "'9.9999EEEE' END) WHEN typnamespace = 'pg_catalog'::regnamespace AND typname IN ('json', 'jsonpath', 'xml', "
+            "'point', 'polygon', 'path', 'box', 'line', 'lseg', 'circle') THEN format('%1$I::text', attname) ELSE quote_ident(attname) END, ', ' ORDER BY attnum) "
             "FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_type t ON t.oid = atttypid WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped", {matview})
             .value_or("1");
     const std::string names =

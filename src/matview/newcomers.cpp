@@ -15,10 +15,13 @@ static void take_in(Oid partition, Oid base) {
     if ((info.kind != RELKIND_RELATION && info.kind != RELKIND_PARTITIONED_TABLE) ||
         info.persistence != RELPERSISTENCE_PERMANENT)
         return; // the next refresh says why
-    if (!pg::try_lock(partition, AccessExclusiveLock, 0) || !pg::is_empty(partition))
+    if (!pg::is_empty(partition))
         return;
     pg::remove_capture(partition);
     pg::install_capture(partition, base);
+    // Its second life: rows of the first one may be in the log.
+    if (pg::scalar<bool>("SELECT EXISTS (SELECT FROM dbopt._matview_born WHERE relation = $1)", {partition}).value_or(true))
+        pg::mark_uncaptured(base);
     pg::execute("INSERT INTO dbopt._matview_born AS b (relation, base, born, line) VALUES ($1, $2, "
                 "pg_current_xact_id(), dbopt._matview_line($1)) ON CONFLICT (relation) DO UPDATE SET base = "
                 "excluded.base, born = excluded.born, line = excluded.line", {partition, base});
@@ -30,7 +33,9 @@ void take_in_partitions() {
                                       "b.base WHERE c.relkind = 'p'")) {
         const Oid base = r.get<Oid>(0);
         for (Oid point : pg::capture_points(base)) {
-            if (pg::has_capture(point, base))
+            // What this command made or attached it has locked; others are none of its business, and may be locked
+            // by somebody else.
+            if (point == base || !pg::held_exclusively(point) || pg::has_capture(point, base))
                 continue;
             // Whoever makes a partition is not to fail for the sake of a matview.
             if (const auto failure = pg::subtransaction([&] { take_in(point, base); }))
@@ -54,6 +59,23 @@ std::string fingerprint_without_newcomers(Oid matview, const knowledge &k, const
     if (known.size() == k.sources.size())
         return {};
     return fingerprint_of(matview, known) + k.fingerprint.substr(k.fingerprint.find(' '));
+}
+
+bool came_and_went(Oid matview, const knowledge &k, const stored_state &s) {
+    std::string list;
+    bool partitioned = false;
+    for (const source &x : k.sources) {
+        list += (list.empty() ? "" : ",") + std::to_string(x.relation);
+        partitioned |= x.kind == 'p';
+    }
+    if (!partitioned)
+        return false;
+    const pg::as_owner reader(extension_owner());
+    return pg::scalar<bool>("SELECT EXISTS (SELECT FROM dbopt._matview_born n JOIN dbopt._matview_use u ON u.base = n.base AND "
+                            "u.matview = $1 WHERE (NOT pg_visible_in_snapshot(n.born, $2::text::pg_snapshot) OR n.born::text = $3) "
+                            "AND n.relation <> ALL (('{' || $4 || '}')::oid[]))",
+                            {matview, *s.snapshot, s.own_xid.value_or(""), list})
+        .value_or(true);
 }
 
 } // namespace dbopt::matview

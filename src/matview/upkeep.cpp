@@ -146,8 +146,11 @@ void tidy() {
         drop_states(r.get<Oid>(0));
         pg::execute("DELETE FROM dbopt._matview_state WHERE matview = $1", {r.get<Oid>(0)});
     }
-    pg::execute("DELETE FROM dbopt._matview_born n WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = "
-                "n.relation) OR NOT EXISTS (SELECT FROM dbopt._matview_base b WHERE b.base = n.base)");
+    // One that is gone is remembered until every matview has been refreshed since it came: see came_and_went().
+    pg::execute("DELETE FROM dbopt._matview_born n WHERE NOT EXISTS (SELECT FROM dbopt._matview_base b WHERE b.base = n.base) "
+                "OR NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = n.relation) AND NOT EXISTS (SELECT FROM "
+                "dbopt._matview_use u JOIN dbopt._matview_state s USING (matview) WHERE u.base = n.base AND s.snapshot IS NOT NULL "
+                "AND (s.own_xid = n.born OR NOT pg_visible_in_snapshot(n.born, s.snapshot::pg_snapshot)))");
     pg::execute("DELETE FROM dbopt.matview_config g WHERE NOT EXISTS "
                 "(SELECT FROM pg_catalog.pg_class c WHERE c.oid = g.matview)");
     release_unused();

@@ -68,7 +68,7 @@ std::vector<core::bounds> ranges(const open_set &s, Oid source, const std::strin
     core::position now = s.now, low = s.now;
     if (!found[0].null(0)) {
         low = pg::key_position(found[0].datum(0), s.table.key_type, s.config.unit);
-        const core::position high = pg::key_position(found[0].datum(1), s.table.key_type, s.config.unit);
+        const core::position high = std::min(pg::key_position(found[0].datum(1), s.table.key_type, s.config.unit), core::infinity - 1);
         now = s.config.unit == core::key_unit::id ? high : now;
     } else if (s.config.unit == core::key_unit::id) {
         now = low = 0;

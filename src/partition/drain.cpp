@@ -103,11 +103,11 @@ void prepare(open_set &s, const pg::partition_entry &from, const std::vector<cor
                   "PARTITION BY " + *pg::scalar<std::string>("SELECT pg_get_partkeydef($1)", {s.table.relation}));
         w.staging = *pg::scalar<Oid>("SELECT $1::regclass::oid", {names.staging});
         // What belongs to the partition and not to its parent goes over to those that take its place.
-        const set_config alike = like_partition(s.config, from.relation, from.is_default);
+        const set_config alike = like_partition(s.config, from.relation, false), own = like_partition(s.config, from.relation, from.is_default);
         pg::partitioned_table there = s.table; // the new default has the schema of the old one
         if (from.is_default)
             there.schema = from.schema;
-        const open_set recipes(alike, s.table), at_home(alike, there);
+        const open_set recipes(alike, s.table), at_home(own, there);
         const auto make = [&](const core::bounds *range) {
             const recipe r = make_recipe(range != nullptr ? recipes : at_home, range);
             for (const std::string &command : r.before_attach) // indexes when it is filled

@@ -127,7 +127,8 @@ swap_result swap_once(const work &w, open_set &s) {
 
 set_config like_partition(const set_config &of_parent, Oid partition, bool is_default) {
     set_config alike = of_parent;
-    if (is_default || alike.template_table == InvalidOid)
+    const auto made_like = alike.template_table != InvalidOid ? pg::find_relation(alike.template_table) : std::nullopt;
+    if (is_default || alike.template_table == InvalidOid || (made_like && made_like->kind == 'p')) // rows are copied into plain tables
         alike.template_table = partition;
     return alike;
 }

@@ -34,11 +34,10 @@ bool detach_in_worker(task &t) {
                                     pg::qualified_name(t.relation);
         const pg::as_owner writer(extension_owner());
         // No lock_timeout: a timeout half-way would leave the detach pending. Bounded as a whole,
-        // and if it fails or the server crashes, FINALIZE brings it to its end.
+        // and if it fails or the server crashes, the next round finalizes it, and notes that.
         const int64_t run = pg::enqueue({.area = "partition", .command = command + " CONCURRENTLY",
                                          .object = t.relation, .run_as = t.set->table.owner,
-                                         .max_runtime = pg::interval{.us = 3600 * core::us_per_second},
-                                         .cleanup = command + " FINALIZE"});
+                                         .max_runtime = pg::interval{.us = 3600 * core::us_per_second}});
         pg::execute("INSERT INTO dbopt.partition_retiring (partition, parent, run_id, upper_position) VALUES "
                     "($1::oid::regclass, $2::oid::regclass, $3, $4) ON CONFLICT (partition) DO UPDATE "
                     "SET run_id = EXCLUDED.run_id, upper_position = EXCLUDED.upper_position",
@@ -93,6 +92,8 @@ std::vector<retiring> detached(Oid parent) {
              "WHERE u.area = 'partition' AND u.object = r.partition AND u.run_id >= r.run_id AND u.status = 'done' "
              "AND u.command LIKE 'ALTER TABLE % DETACH PARTITION %') FROM dbopt.partition_retiring r "
              "WHERE ($1 = 0::oid OR r.parent = $1) AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = r.partition) "
+             // its detach is done a moment before its run is
+             "AND NOT EXISTS (SELECT FROM dbopt.run u WHERE u.area = 'partition' AND u.object = r.partition AND u.status IN ('queued', 'running')) "
              "ORDER BY r.since", {pg::value(parent)}))
         found.push_back({r.get<Oid>(0), r.get<Oid>(1), r.get<int64_t>(2), r.get_or<bool>(3, false)});
     return found;
@@ -126,14 +127,13 @@ bool finish(const retiring &r, const set_config &config, const pg::relation_info
     row.command = join(commands, ";\n");
     if (commands.empty())
         return true;
-    if (const std::string why = kept(r, config); !why.empty()) {
-        row.status = "skipped";
-        row.detail = "it stays as a table: " + why;
-        return true;
-    }
+    std::string why;
     const std::optional<pg::error> failure = pg::subtransaction([&] {
+        pg::wait_for_locks(partition::config.lock_timeout_ms); // the highest id is read from the partitions, too
+        why = kept(r, config);
+        if (!why.empty())
+            return;
         const pg::as_owner owner(info.owner);
-        pg::wait_for_locks(partition::config.lock_timeout_ms);
         for (const std::string &c : commands)
             pg::query(c);
         crash_point("retire:finish");
@@ -141,6 +141,9 @@ bool finish(const retiring &r, const set_config &config, const pg::relation_info
     if (failure) {
         row.status = "failed";
         row.detail = failure->message();
+    } else if (!why.empty()) {
+        row.status = "skipped";
+        row.detail = "it stays as a table: " + why;
     }
     return !failure;
 }

@@ -32,6 +32,8 @@ std::vector<std::string> obstacles(Oid partitioned, Oid old) {
         all.push_back(r.get<std::string>(0) + ": foreign key of " + r.get<std::string>(1) + " refers to the partitioned table");
     if (hides_rows_from_owner(partitioned))
         all.push_back(pg::qualified_name(partitioned) + ": its row-level security is forced: the owner may not see all rows");
+    for (const std::string &name : publications_of_new_tables(pg::get_relation(partitioned).schema_oid))
+        all.push_back(name + ": this publication sends every new table here to subscribers: name the tables in it, for the time");
     return all;
 }
 

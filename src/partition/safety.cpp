@@ -54,6 +54,8 @@ void forget_dropped() {
     const pg::as_owner writer(extension_owner());
     pg::execute("DELETE FROM dbopt.partition_work w WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = w.source) "
                 "AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = w.staging)");
+    pg::execute("DELETE FROM dbopt.partition_piece p WHERE NOT EXISTS (SELECT FROM dbopt.partition_work w WHERE w.source = p.source) "
+                "AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = p.source)");
 }
 
 std::vector<std::string> publications_of_new_tables(Oid schema) {

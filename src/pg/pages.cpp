@@ -2,6 +2,7 @@
 #include "pg/compat.hpp"
 
 extern "C" {
+#include "access/xlog.h"
 #include "access/visibilitymap.h"
 #include "storage/fsm_internals.h"
 #include "storage/smgr.h"
@@ -173,6 +174,12 @@ void heap_reader::over(std::span<const uint32_t> blocks) {
 }
 
 void heap_reader::over_range(uint32_t from, uint32_t to) {
+    // Rows are taken apart: in a copy that is half new that would lead out of the page, and only a checksum tells.
+    if (reshape_ && !call([] { return DataChecksumsEnabled(); })) {
+        range_.reset();
+        stream_->over_range(from, to);
+        return;
+    }
     if (!range_)
         range_.emplace(relation_);
     range_->over_range(from, to);

@@ -1,4 +1,5 @@
 #include "pg/partition_catalog.hpp"
+#include "pg/query.hpp"
 #include <algorithm>
 #include <cstring>
 #include <unordered_map>
@@ -171,7 +172,7 @@ partitioned_table describe_partitioned(Oid relation) {
         return t;
     t.name = call([&] { return get_rel_name(relation); });
     bool expression = false, null_expression = false;
-    const char *expression_text = nullptr;
+    bool one_expression = false;
     call([&] {
         HeapTuple tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(relation));
         if (!HeapTupleIsValid(tuple))
@@ -186,8 +187,7 @@ partitioned_table describe_partitioned(Oid relation) {
                                                &null_expression);
             List *nodes = (List *)stringToNode(TextDatumGetCString(stored));
             t.key_type = exprType((Node *)linitial(nodes));
-            if (list_length(nodes) == 1)
-                expression_text = TextDatumGetCString(DirectFunctionCall2(pg_get_expr, stored, ObjectIdGetDatum(relation)));
+            one_expression = list_length(nodes) == 1;
         } else if (!expression) {
             t.key_type = get_atttype(relation, t.attribute);
         }
@@ -195,9 +195,10 @@ partitioned_table describe_partitioned(Oid relation) {
     });
     if (t.attribute > 0) {
         t.key_column = call([&] { return get_attname(relation, t.attribute, false); });
-        t.key_text = call([&] { return quote_identifier(t.key_column.c_str()); });
-    } else if (expression_text != nullptr) {
-        t.key_text = std::string("(") + expression_text + ")";
+        t.key_text = call([&] { return ::quote_identifier(t.key_column.c_str()); });
+    } else if (one_expression) { // every name qualified, as the queries that read it need
+        t.key_text = "(" + scalar<std::string>("SELECT pg_get_expr(partexprs, partrelid) FROM pg_partitioned_table WHERE partrelid = $1",
+                                               {relation}).value() + ")";
     }
     return t;
 }

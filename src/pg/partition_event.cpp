@@ -5,7 +5,9 @@ extern "C" {
 #include "access/tableam.h"
 #include "commands/event_trigger.h"
 #include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
 #include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/snapmgr.h"
 }
 
@@ -46,6 +48,17 @@ bool is_empty(Oid relation) {
         }
         table_close(r, NoLock);
         return empty;
+    });
+}
+
+bool held_exclusively(Oid relation) {
+    return call([&] {
+        Relation r = RelationIdGetRelation(relation);
+        if (r == nullptr)
+            return false;
+        const bool held = CheckRelationLockedByMe(r, AccessExclusiveLock, false);
+        RelationClose(r);
+        return held;
     });
 }
 

@@ -83,9 +83,12 @@ void on_transaction_end(XactEvent event, void *) {
 
 // Nor do those of an aborted subtransaction.
 void on_subtransaction_end(SubXactEvent event, SubTransactionId, SubTransactionId, void *) {
+    const int nesting = GetCurrentTransactionNestLevel();
+    if (event == SUBXACT_EVENT_COMMIT_SUB)
+        for (int i = 0; i < open_count; ++i)
+            open_statements[i].nesting = Min(open_statements[i].nesting, nesting - 1);
     if (event != SUBXACT_EVENT_ABORT_SUB)
         return;
-    const int nesting = GetCurrentTransactionNestLevel();
     for (int i = open_count - 1; i >= 0; --i)
         if (open_statements[i].nesting >= nesting)
             forget(&open_statements[i]);

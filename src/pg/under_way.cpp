@@ -3,7 +3,9 @@
 extern "C" {
 #include "access/xact.h"
 #include "commands/trigger.h"
+#include "fmgr.h"
 #include "storage/lmgr.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 }
@@ -15,7 +17,8 @@ bool being_written(Oid relation) {
         if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
             return false;
         // Also what a foreign key's action wrote: its triggers fire with those of the statement around it.
-        if (AfterTriggerPendingOnRel(relation))
+        // Outside of triggers only deferred ones wait: of statements that have ended, whose capture has fired.
+        if (AfterTriggerPendingOnRel(relation) && DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH)) > 0)
             return true;
         Relation r = RelationIdGetRelation(relation);
         if (r == nullptr)

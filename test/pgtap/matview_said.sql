@@ -71,7 +71,7 @@ SELECT is(step('calls'), 'skip 0', 'another one does not matter');
 
 -- ---- json, GROUPING ----
 CREATE MATERIALIZED VIEW listed AS SELECT g, json_agg(id ORDER BY id) AS j, jsonb_agg(id ORDER BY id) AS b, json_build_object('n', count(*)) AS o FROM t GROUP BY g;
-CREATE MATERIALIZED VIEW placed AS SELECT id, point(id, id) AS p FROM t;
+CREATE MATERIALIZED VIEW placed AS SELECT id, point(id, id) AS p, box(point(0, 0), point(id, 1)) AS b, circle(point(0, 0), id) AS c FROM t;
 CREATE MATERIALIZED VIEW grouped AS SELECT g, count(*) AS n, grouping(g) AS s FROM t GROUP BY g;
 SELECT matches(why_not('listed'), '^yes: groups that changes touch', 'groups listed as json');
 SELECT count(*) AS managed FROM (VALUES ('listed'::regclass), ('placed')) v(mv), dbopt.matview_manage(mv, mode => 'incremental') \gset

@@ -43,6 +43,10 @@ is(sql(q{SELECT status FROM dbopt.matview_refresh('par', 'full')}), 'done', 'aft
 sql(q{SELECT dbopt.resume('matview')});
 is(eventually(q{SELECT coalesce((SELECT last_status FROM dbopt.matviews WHERE matview = 'kid'::regclass), '')}, 'done'), 'done', 'its child has its turn, too');
 
+is(eventually(q{SELECT last_mode FROM dbopt.matviews WHERE matview = 'par'::regclass}, 'skip'), 'skip', 'nothing changes in the parent');
+sql(q{UPDATE dbopt._matview_state SET last_refresh = now() - interval '2 hours', last_attempt = now() - interval '2 hours', last_status = 'done', last_mode = 'old' WHERE matview = 'kid'::regclass});
+is(eventually(q{SELECT last_mode IN ('skip', 'full', 'incremental') FROM dbopt.matviews WHERE matview = 'kid'::regclass}, 't'), 't', 'a parent without changes is no failed one');
+
 # ---- a parent that fails: its child is skipped, and that is on record ----
 sql(q{CREATE FUNCTION fails(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN x; END$$;
 CREATE MATERIALIZED VIEW bad AS SELECT fails(v) AS v FROM t; CREATE MATERIALIZED VIEW below AS SELECT count(*) AS n FROM bad;

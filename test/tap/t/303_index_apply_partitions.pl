@@ -60,7 +60,7 @@ $writer->quit;
 my $reader = $node->background_psql('postgres');
 $reader->query_safe('BEGIN; LOCK TABLE pt1 IN ACCESS SHARE MODE');
 sql(q{SELECT dbopt.index_apply('CREATE INDEX pt_id ON pt (id)', false)});
-eventually(q{SELECT count(*) FROM pg_index WHERE indrelid = 'pt1'::regclass AND indisvalid AND pg_get_indexdef(indexrelid) ~ 'btree \(id\)'}, '1');
+is(eventually(q{SELECT count(*) FROM pg_index WHERE indrelid = 'pt1'::regclass AND indisvalid AND pg_get_indexdef(indexrelid) ~ 'btree \(id\)'}, '1'), '1', 'the leaf that is read has its index');
 $reader->query_safe('SELECT count(*) FROM pt1 WHERE id = 5');
 usleep(7_000_000);
 is(sql(q{SET lock_timeout = '5s'; SELECT count(*) >= 0 FROM pt1 WHERE id = 7}), 't', 'another reader passes');
@@ -93,9 +93,29 @@ sql(q{SELECT dbopt.index_apply('CREATE UNIQUE INDEX doubled_id ON doubled (id)')
 is(eventually(q{SELECT status FROM dbopt.index_builds WHERE index = 'public.doubled_id'}, 'failed'), 'failed', 'duplicates refuse a unique index');
 is(eventually(q{SELECT count(*) FROM pg_index WHERE indrelid = 'doubled'::regclass}, '0'), '0', 'its invalid leftover is removed');
 
+# ---- what a failed build on a materialized view leaves goes, too ----
+sql(q{CREATE MATERIALIZED VIEW doubled_view AS SELECT 1 AS x FROM generate_series(1, 2)});
+sql(q{SELECT dbopt.index_apply('CREATE UNIQUE INDEX doubled_view_x ON doubled_view (x)')});
+is(eventually(q{SELECT status FROM dbopt.index_builds WHERE index = 'public.doubled_view_x'}, 'failed'), 'failed', 'duplicates in a materialized view');
+is(eventually(q{SELECT count(*) FROM pg_index WHERE indrelid = 'doubled_view'::regclass}, '0'), '0', 'and nothing is left');
+
+# ---- the caller's transaction keeps its settings; names mean in the worker what they mean to the caller ----
+is(sql(q{CREATE SCHEMA app; CREATE FUNCTION app.f(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 % 7'; SET search_path = app, public;
+	BEGIN; SELECT dbopt.index_apply('CREATE INDEX pt_f ON pt (f(k))', false) > 0; SHOW lock_timeout; COMMIT}), "t\n0", 'no lock timeout is left behind');
+is(eventually(q{SELECT coalesce((SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('pt_f')), false)}, 't'), 't', 'a function of a schema that only the caller sees');
+
+# ---- while it is built nobody is told to drop it; one that cannot be built concurrently can be dropped all the same ----
+sql(q{SELECT dbopt.pause('advisor'); SELECT dbopt.index_apply('CREATE INDEX pt_waits ON pt (id, k)', false)});
+is(sql(q{SELECT bool_and(being_built) FROM dbopt.index_invalid WHERE index::text IN ('pt_waits', 'pt2_pt_waits')}), 't', 'levels that wait for their leaves are being built');
+sql(q{SELECT dbopt.resume('advisor')});
+is(eventually(q{SELECT coalesce((SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('pt_waits')), false)}, 't'), 't', 'built');
+
 # ---- no partition at all ----
+sql(q{SELECT dbopt.index_expect('CREATE INDEX ON public.bare (id)')});
 sql('CREATE TABLE bare (id int) PARTITION BY RANGE (id)');
 sql(q{SELECT dbopt.index_apply('CREATE INDEX bare_id ON bare (id)', false)});
 is(sql(q{SELECT indisvalid FROM pg_index WHERE indexrelid = 'bare_id'::regclass}), 't', 'an index of a table without partitions is there at once');
+is(sql(q{SELECT dbopt.index_apply('CREATE INDEX bare_again ON bare (id)', false) < 0}), 't', 'recorded, though no run made it');
+is(sql(q{SELECT status FROM dbopt.index_builds WHERE index = 'public.bare_again'}), 'built', 'as built');
 $node->stop;
 done_testing();
