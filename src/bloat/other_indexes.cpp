@@ -160,7 +160,8 @@ void measure_hash(const index_job &job, index_result &r) {
 void measure_gist(const index_job &job, index_result &r) {
     const totals t = read(job, 0, pg::parse_gist_page, r);
     const core::fill_guess guess = core::gist_fill(
-        t.fills, t.leaves > 0 ? t.entries.mean * t.inner / t.scale / t.leaves : 0, job.facts.sorted_build);
+        t.fills, t.leaves > 0 ? t.entries.mean * t.inner / t.scale / t.leaves : 0, job.facts.sorted_build,
+        job.facts.one_order);
     const double leaves = std::ceil(t.used.mean * t.inner * live_share(job, t) / 8152 / guess.fill - 1e-6);
     const double per_internal = std::max(10.0, t.leaves / std::max(1.0, t.internal));
     const double upper = leaves > 1 ? std::max(1.0, std::round(leaves / per_internal)) : 0;

@@ -61,7 +61,7 @@ double hash_pages(const hash_build &b) {
     return 2 + buckets + spill;
 }
 
-fill_guess gist_fill(std::span<const double> fills, double entries, bool sorted_build) {
+fill_guess gist_fill(std::span<const double> fills, double entries, bool sorted_build, bool one_order) {
     constexpr double after_sorted_build = 0.67, in_order = 0.46, packed = 0.87, fullest = 0.83;
     if (fills.empty())
         return {in_order, 0.4};
@@ -77,6 +77,8 @@ fill_guess gist_fill(std::span<const double> fills, double entries, bool sorted_
     auto quantile = [&](double q) { return fills[std::min(fills.size() - 1, static_cast<size_t>(q * n))]; };
     const double few = n < 30 ? 0.3 : 0; // at least that wrong
     if (sorted_build) {
+        if (mean < 0.75 && one_order) // pages are filled to the end: ranges, on 18
+            return {0.9, std::max(few, 0.25)};
         if (mean < 0.75)
             return {after_sorted_build, std::max(few, 0.05)};
         return {mean, std::max(few, mean > 0.9 && spread < 0.1 ? 0.15 : mean / after_sorted_build - 1)};

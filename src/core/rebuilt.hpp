@@ -33,6 +33,6 @@ struct fill_guess {
 // build splits groups of four full pages and ends at two thirds, unless the input packs well: then all are full.
 // The limits were chosen on eleven small indexes of PostgreSQL 15 and checked on the same ones: not independent of them.
 // `entries`: per leaf; where few are left, chance makes pages uneven.
-fill_guess gist_fill(std::span<const double> fills, double entries, bool sorted_build);
+fill_guess gist_fill(std::span<const double> fills, double entries, bool sorted_build, bool one_order = false);
 
 } // namespace dbopt::core

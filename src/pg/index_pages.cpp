@@ -56,6 +56,7 @@ index_facts describe_index(Relation index) {
             for (int i = 1; i <= IndexRelationGetNumberOfKeyAttributes(index); ++i)
                 f.sorted_build = f.sorted_build &&
                                  OidIsValid(index_getprocid(index, i, GIST_SORTSUPPORT_PROC));
+            f.one_order = OidIsValid(GetDefaultOpClass(index->rd_opcintype[0], BTREE_AM_OID));
             break;
         case BRIN_AM_OID: f.pages_per_range = BrinGetPagesPerRange(index); break;
         default: break;

@@ -60,6 +60,7 @@ struct index_facts {
     bool valid = false, unique = false, partial = false;
     bool deduplicates = false; // a rebuild would
     bool sorted_build = false; // GiST: every operator class supports it
+    bool one_order = false;    // GiST: its values lie on a line (they have a b-tree order, as ranges have)
     uint32_t pages_per_range = 0; // BRIN
     int fillfactor = 90;
 };

@@ -168,7 +168,7 @@ SELECT is(dbopt.matview_verify('grows'), 0::bigint, 'rolled back to the savepoin
 UPDATE g SET k = 7 WHERE id = 200001;
 SELECT is(pg_temp.step('grows'), 'incremental 0', 'counted on from there');
 ROLLBACK;
-UPDATE g SET k = 8 WHERE id % 50 = 2;
+UPDATE g SET k = 8 WHERE id % 1000 = 2;
 SELECT is(pg_temp.step('grows'), 'incremental 0', 'and from before it all');
 SELECT ok(NOT bool_or(has_table_privilege('public', store, 'SELECT')), 'nobody reads the state') FROM dbopt._matview_store;
 
@@ -176,10 +176,10 @@ SELECT ok(NOT bool_or(has_table_privilege('public', store, 'SELECT')), 'nobody r
 SELECT store::regclass AS groups FROM dbopt._matview_store WHERE matview = 'grows'::regclass AND slot = 0 \gset
 SELECT is((SELECT length(data) FROM :groups WHERE bucket = -1), 48, 'the header');
 UPDATE :groups SET data = set_byte(data, 40, get_byte(data, 40) + 1) WHERE bucket = -1;
-UPDATE g SET k = 9 WHERE id % 50 = 4;
+UPDATE g SET k = 9 WHERE id % 1000 = 4;
 SELECT is((SELECT mode || ' ' || reason FROM dbopt.matview_refresh('grows')), 'full incremental refresh gave up: a counting state has an unknown layout',
     'is not read');
-UPDATE g SET k = 10 WHERE id % 50 = 5;
+UPDATE g SET k = 10 WHERE id % 1000 = 5;
 SELECT is(pg_temp.step('grows'), 'incremental 0', 'but made anew');
 -- Each state has a secret of its own: what meets in a bucket here is apart there.
 SELECT isnt((SELECT substring(data FROM 17 FOR 16) FROM :groups WHERE bucket = -1), (SELECT '\x00000000000000000000000000000000'::bytea), 'with a secret');
