@@ -258,7 +258,11 @@ while ($done < $cases && (!$seconds || time() - $start < $seconds)) {
         batch();
         for my $v (sort keys %view) {
             sql("REFRESH MATERIALIZED VIEW $v") if maybe(0.01);
-            if (maybe(0.05)) { sql('BEGIN'); change(); }
+            if (maybe(0.05)) {
+                sql('BEGIN');
+                my @e = (change(), sql('SELECT 1'));
+                if (my ($e) = grep { /ERROR/ } @e) { print "# a change failed: $e\n"; sql('ROLLBACK'); }
+            }
             my ($r) = sql("SELECT mode || '|' || status || '|' || coalesce(reason, '') FROM dbopt.matview_refresh('$v')");
             sql('COMMIT');
             my ($diff) = sql("SELECT dbopt.matview_verify('$v')");
